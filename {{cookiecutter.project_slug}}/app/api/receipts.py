@@ -1,0 +1,28 @@
+"""Dispatch: mail that must not be lost."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from app import emails
+from app.dependencies import DispatchDep, SettingsDep
+from app.orders import Order
+from app.problems import declared
+
+router = APIRouter(tags=["mail"])
+
+
+class Dispatched(BaseModel):
+    """The key under which the mail goes; the same order always has the same one."""
+
+    idempotency_key: str
+
+
+@router.post("/receipts", status_code=202, responses=declared(502, 503))
+async def receipts(body: Order, dispatch: DispatchDep, settings: SettingsDep) -> Dispatched:
+    """Send the receipt for an order.
+
+    202 means that the mail is safe. After a 503 repeat the request: the same order is one mail.
+    """
+    message = emails.receipt(body, settings)
+    await dispatch(message)
+    return Dispatched(idempotency_key=message.idempotency_key)

@@ -1,0 +1,60 @@
+"""What a route can ask for: the resources that the lifespan opened, as annotated types."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends, Request
+from poststack import AsyncPostStack
+
+from app.dispatch import Dispatch
+from app.settings import Settings
+from app.users import Users
+
+
+@asynccontextmanager
+async def open_poststack(
+    settings: Settings, *, max_retries: int = 3
+) -> AsyncIterator[AsyncPostStack]:
+    """Open the client, and with it the one connection pool, of this process.
+
+    `max_retries` are the SDK's own, within one `send`.
+    """
+    async with AsyncPostStack(
+        api_key=settings.poststack_api_key.get_secret_value(),
+        base_url=settings.poststack_base_url,
+        timeout=10.0,
+        max_retries=max_retries,
+    ) as poststack:
+        yield poststack
+
+
+# `async def`, though nothing is awaited: FastAPI runs a plain `def` in a thread of its own.
+async def get_settings(request: Request) -> Settings:
+    """Return the settings that the service started with."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def get_poststack(request: Request) -> AsyncPostStack:
+    """Return the process's client of PostStack."""
+    poststack: AsyncPostStack = request.app.state.poststack
+    return poststack
+
+
+async def get_users(request: Request) -> Users:
+    """Return the store of users."""
+    users: Users = request.app.state.users
+    return users
+
+
+async def get_dispatch(request: Request) -> Dispatch:
+    """Return the way to `send` for mail that must not be lost."""
+    dispatch: Dispatch = request.app.state.dispatch
+    return dispatch
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+PostStackDep = Annotated[AsyncPostStack, Depends(get_poststack)]
+UsersDep = Annotated[Users, Depends(get_users)]
+DispatchDep = Annotated[Dispatch, Depends(get_dispatch)]

@@ -1,0 +1,46 @@
+"""The emails that the service sends: one function and one folder of templates each.
+
+A function decides what the mail is about: who gets it, what it says, and the idempotency key
+that names its reason.
+"""
+
+from uuid import uuid4
+
+from app.emails.compose import compose
+from app.messages import Message
+from app.orders import Order
+from app.settings import Settings
+from app.users import User
+
+
+def welcome(user: User, settings: Settings) -> Message:
+    """Welcome a user, once however often they sign up."""
+    return compose(
+        "welcome",
+        settings,
+        recipient=user.email,
+        idempotency_key=f"welcome:{user.id}",
+        name=user.name,
+    )
+
+
+def notice(recipient: str, name: str, settings: Settings) -> Message:
+    """Tell somebody that something happened; every call is a reason of its own."""
+    return compose(
+        "notice",
+        settings,
+        recipient=recipient,
+        idempotency_key=f"notice:{uuid4()}",
+        name=name,
+    )
+
+
+def receipt(order: Order, settings: Settings) -> Message:
+    """Confirm an order, once however often it is posted."""
+    return compose(
+        "receipt",
+        settings,
+        recipient=order.recipient,
+        idempotency_key=f"receipt:{order.order_id}",
+        order=order,
+    )

@@ -1,0 +1,40 @@
+"""The ASGI app. `fastapi dev` and `fastapi run` find it here by themselves."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+
+from fastapi import FastAPI
+
+from app import api, problems
+from app.dependencies import open_poststack
+from app.dispatch import DispatchSettings, open_dispatch
+from app.settings import load
+from app.users import open_users
+
+
+def create_app(settings: DispatchSettings) -> FastAPI:
+    """Build the service; its lifespan opens every resource and closes it again."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with (
+            open_users(settings.database_path) as app.state.users,
+            open_poststack(settings) as app.state.poststack,
+            open_dispatch(settings, app.state.poststack) as app.state.dispatch,
+        ):
+            yield
+
+    app = FastAPI(title=settings.service_name, lifespan=lifespan)
+    app.state.settings = settings
+    app.include_router(api.router)
+    problems.install(app)
+    if settings.sandbox:
+        # By name, because production has no sandbox to import: not in its image, not in its code.
+        sandbox = import_module("sandbox.main")
+        mails = settings.database_path.with_name("sandbox.sqlite3")
+        app.mount("/sandbox", sandbox.create_sandbox(database=mails))
+    return app
+
+
+app = create_app(load(DispatchSettings))

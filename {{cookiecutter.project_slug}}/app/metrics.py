@@ -1,0 +1,12 @@
+"""What becomes of the mail, counted for Prometheus; `GET /metrics` shows this process's share."""
+
+from prometheus_client import Counter, Histogram
+
+ACCEPTED = Counter("mail_accepted", "Messages that PostStack has accepted.")
+RETRIED = Counter("mail_retried", "Attempts of a worker that failed and will be repeated.")
+FAILED = Counter("mail_failed", "Messages that will not be tried again.")
+SECONDS = Histogram(
+    "mail_acceptance_seconds",
+    "Seconds from the service's acceptance of a message to PostStack's.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)

@@ -1,0 +1,123 @@
+"""Errors as responses: problem documents (RFC 9457), without secrets and stack traces."""
+
+import math
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from app.delivery import PermanentError, RecipientError, TemporaryError
+
+
+class InvalidField(BaseModel):
+    """One fault of a request: where (such as `body.email`) and what. Values are not echoed."""
+
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """A problem document as in RFC 9457; `errors` is there when fields are at fault."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[InvalidField] | None = None
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document on the wire."""
+
+    media_type = "application/problem+json"
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    errors: list[InvalidField] | None = None,
+    headers: dict[str, str] | None = None,
+) -> ProblemResponse:
+    """Build the response; the title is the status's own phrase, as `about:blank` demands."""
+    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
+    return ProblemResponse(document.model_dump(exclude_none=True), status, headers)
+
+
+def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Declare problem responses for a route's `responses`, so that OpenAPI shows them."""
+    return {
+        status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
+    }
+
+
+async def on_invalid_request(_: Request, error: RequestValidationError) -> ProblemResponse:
+    """Answer 422 and name every field at fault."""
+    errors = [
+        InvalidField(field=".".join(map(str, fault["loc"])), detail=fault["msg"])
+        for fault in error.errors()
+    ]
+    return problem(422, "The request does not fit the API's description.", errors=errors)
+
+
+async def on_http_exception(_: Request, error: HTTPException) -> ProblemResponse:
+    """Answer what the framework raised: no such path, method not allowed and the like."""
+    headers = dict(error.headers) if error.headers else None
+    return problem(error.status_code, error.detail, headers=headers)
+
+
+async def on_temporary(_: Request, error: TemporaryError) -> ProblemResponse:
+    """Answer 503: the same request may be repeated, and will not double the mail."""
+    return problem(
+        503,
+        "The mail could not be handed over. Repeat the same request later.",
+        headers={"Retry-After": str(math.ceil(error.delay()))},
+    )
+
+
+async def on_recipient(_: Request, __: RecipientError) -> ProblemResponse:
+    """Answer 422: only the caller can choose another address."""
+    return problem(422, "This recipient's address is refused. Use another one.")
+
+
+async def on_permanent(_: Request, __: PermanentError) -> ProblemResponse:
+    """Answer 502: the fault is ours (key, sender, quota), and the log says which."""
+    return problem(502, "The mail service refused our request. Repeating it will not help.")
+
+
+async def on_bug(_: Request, __: Exception) -> ProblemResponse:
+    """Answer 500 and nothing more; the server logs the stack trace."""
+    return problem(500, "Something went wrong on our side.")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the service a problem document, and say so in its OpenAPI document."""
+    handlers: dict[type[Exception], Callable[..., Awaitable[ProblemResponse]]] = {
+        RequestValidationError: on_invalid_request,
+        HTTPException: on_http_exception,
+        TemporaryError: on_temporary,
+        RecipientError: on_recipient,
+        PermanentError: on_permanent,
+        Exception: on_bug,
+    }
+    for kind, handler in handlers.items():
+        app.exception_handler(kind)(handler)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        # FastAPI files every declared model under application/json.
+        for path in document["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    content = response.get("content", {})
+                    if int(status) >= 400 and "application/json" in content:
+                        content[ProblemResponse.media_type] = content.pop("application/json")
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -1,0 +1,107 @@
+"""What the service reads from its environment, checked once at start."""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import EmailStr, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SANDBOX_KEY = "sk_test_sandbox"
+PLACEHOLDER_DOMAINS = ("example.com", "example.net", "example.org")
+
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
+
+
+class Settings(BaseSettings):
+    """The environment variables of the same names in capitals, or a `.env` file.
+
+    After validation no field is empty: an absent key or address has become the sandbox's
+    (development) or has been refused (production).
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    fastapi_env: Literal["development", "production"] = "production"
+    """Set to `development` by `fastapi dev`; anything unsafe is refused in `production`."""
+
+    port: int = 8000
+    """The port that `fastapi dev` and `fastapi run` listen on, and so the sandbox's."""
+
+    service_name: str = "{{cookiecutter.project_name}}"
+    """How the emails and the API's pages call the service."""
+
+    sender_email: EmailStr = "{{cookiecutter.sender_email}}"
+    """The address that mail comes from; its domain must be verified in PostStack."""
+
+    poststack_api_key: SecretStr = SecretStr("")
+    """A key with permission to send. Without one, `fastapi dev` uses the sandbox."""
+
+    poststack_base_url: str = ""
+    """Where PostStack is: its public address, or in development without a key the sandbox."""
+
+    database_path: Path = Path("data/service.sqlite3")
+    """The SQLite file of the users; its folder is made at start."""
+
+    @field_validator("sender_email")
+    @classmethod
+    def sender_is_real(cls, address: str, info: ValidationInfo) -> str:
+        """Refuse, in production, the placeholder that nobody owns."""
+        if in_production(info) and address.rpartition("@")[2] in PLACEHOLDER_DOMAINS:
+            raise ValueError(f"is {address}, a placeholder; use an address at your own domain")
+        return address
+
+    @field_validator("poststack_api_key")
+    @classmethod
+    def key_is_there(cls, key: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Fall back to the sandbox in development; production needs a key of your own."""
+        value = key.get_secret_value()
+        if not in_production(info):
+            return key if value else SecretStr(SANDBOX_KEY)
+        if not value:
+            raise ValueError("is missing; create one in PostStack's dashboard")
+        if not value.startswith("sk_") or value == SANDBOX_KEY:
+            raise ValueError("is not a key of PostStack's; theirs begin with sk_live_ or sk_test_")
+        return key
+
+    @field_validator("poststack_base_url")
+    @classmethod
+    def base_url_is_safe(cls, url: str, info: ValidationInfo) -> str:
+        """Find the default, and refuse to send the key in the clear."""
+        key: SecretStr | None = info.data.get("poststack_api_key")
+        if not url and key is not None and key.get_secret_value() == SANDBOX_KEY:
+            return f"http://127.0.0.1:{info.data.get('port')}/sandbox"
+        url = url or "https://api.poststack.dev"
+        schemes = ("https://",) if in_production(info) else ("https://", "http://")
+        if not url.startswith(schemes):
+            raise ValueError(f"must begin with {' or '.join(schemes)}")
+        return url
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether mail goes to the sandbox on this desk; never in production."""
+        return self.poststack_api_key.get_secret_value() == SANDBOX_KEY
+
+
+def in_production(info: ValidationInfo) -> bool:
+    """Tell what the fields before this one said; an unreadable mode counts as production."""
+    return info.data.get("fastapi_env") != "development"
+
+
+def load(kind: type[AnySettings]) -> AnySettings:
+    """Read `kind` from the environment, or exit with one line per problem and no values."""
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = [
+            f"  {'_'.join(map(str, problem['loc'])).upper()} "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        ]
+        raise SystemExit("\n".join(["The service cannot start:", *problems])) from None

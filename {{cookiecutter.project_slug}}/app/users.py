@@ -1,0 +1,60 @@
+"""Who signed up: the example's own data, in a SQLite file."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import aiosqlite
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS users (
+    id TEXT PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    name TEXT NOT NULL,
+    created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who signed up."""
+
+    id: str
+    """Random, so that no two databases ever give one id, and so one idempotency key, twice."""
+    email: str
+    name: str
+
+
+class Users:
+    """The users of one database; safe to share between requests and processes."""
+
+    def __init__(self, database: aiosqlite.Connection) -> None:
+        self._database = database
+
+    async def add(self, email: str, name: str) -> User:
+        """Store a user, or return the one who signed up with this address before."""
+        # The update changes nothing: it makes RETURNING answer for a row that was there.
+        async with self._database.execute(
+            "INSERT INTO users (id, email, name) VALUES (?, ?, ?)"
+            " ON CONFLICT (email) DO UPDATE SET email = email RETURNING id, email, name",
+            (str(uuid4()), email, name),
+        ) as cursor:
+            row = await cursor.fetchone()
+        if row is None:
+            raise RuntimeError("SQLite returned no row for an upsert")
+        return User(*row)
+
+
+@asynccontextmanager
+async def open_users(path: Path) -> AsyncIterator[Users]:
+    """Open the database at `path`, making the file, its folder and its table where missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    async with aiosqlite.connect(path, timeout=5, isolation_level=None) as database:
+        # Write-ahead logging lets several processes of the service share the file.
+        await database.execute("PRAGMA journal_mode = WAL")
+        await database.execute("PRAGMA synchronous = NORMAL")
+        await database.execute(SCHEMA)
+        yield Users(database)

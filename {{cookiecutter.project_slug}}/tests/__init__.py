@@ -1,0 +1,1 @@
+"""Assert what PostStack received, on the wire."""

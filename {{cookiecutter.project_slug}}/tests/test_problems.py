@@ -1,0 +1,95 @@
+"""Every error of the API is a problem document, and gives nothing away."""
+
+from http import HTTPStatus
+
+import httpx
+import pytest
+import respx
+
+SIGNUP = {"email": "ada@example.com", "name": "Ada"}
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """Check the shape that every problem has; return its status and its `Retry-After`."""
+    document = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert document["type"] == "about:blank"
+    assert document["status"] == response.status_code
+    assert document["title"] == HTTPStatus(response.status_code).phrase
+    assert document["detail"]
+    assert "sk_test" not in response.text
+    assert "Traceback" not in response.text
+    return response.status_code, response.headers.get("retry-after", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (httpx.Response(503, headers={"retry-after": "61"}), (503, "62")),
+        (httpx.Response(429, headers={"retry-after": "90"}), (503, "91")),
+        (httpx.Response(429, json={"code": "quota_exceeded"}), (502, "")),
+        (httpx.Response(401, json={"code": "unauthorized"}), (502, "")),
+        (httpx.Response(403, json={"code": "forbidden"}), (502, "")),
+        (httpx.Response(422, json={"error": "domain not verified"}), (502, "")),
+        (httpx.Response(422, json={"error": "ada@example.com is suppressed"}), (422, "")),
+    ],
+)
+async def test_refusals(
+    answer: httpx.Response,
+    expected: tuple[int, str],
+    service: httpx.AsyncClient,
+    wire: respx.Route,
+) -> None:
+    """503 with a time for what passes, 502 for what is our fault, 422 for the recipient's."""
+    wire.mock(return_value=answer)
+
+    assert problem(await service.post("/signup", json=SIGNUP)) == expected
+
+
+async def test_no_time_named(service: httpx.AsyncClient, wire: respx.Route) -> None:
+    """A caller is told to wait even when PostStack names no time."""
+    wire.mock(side_effect=httpx.ConnectError("refused"))
+
+    status, retry_after = problem(await service.post("/signup", json=SIGNUP))
+
+    assert status == 503
+    assert int(retry_after) in range(1, 3)
+
+
+async def test_invalid_request(service: httpx.AsyncClient) -> None:
+    """All faults are listed, and the values are not sent back."""
+    response = await service.post("/signup", json={"email": "secret value", "name": ""})
+
+    problem(response)
+    assert [fault["field"] for fault in response.json()["errors"]] == ["body.email", "body.name"]
+    assert "secret value" not in response.text
+    assert problem(await service.post("/signup", content=b"{"))[0] == 422
+
+
+async def test_framework_errors(service: httpx.AsyncClient) -> None:
+    """What FastAPI itself refuses has the same shape, and keeps its headers."""
+    assert problem(await service.get("/nowhere"))[0] == 404
+    response = await service.get("/signup")
+    assert problem(response)[0] == 405
+    assert response.headers["allow"] == "POST"
+
+
+async def test_bug(service: httpx.AsyncClient, wire: respx.Route) -> None:
+    """An error that nobody foresaw is a 500 without a word about its cause."""
+    wire.mock(side_effect=ZeroDivisionError("secret detail"))
+
+    response = await service.post("/signup", json=SIGNUP)
+
+    assert problem(response)[0] == 500
+    assert "secret detail" not in response.text
+
+
+async def test_openapi(service: httpx.AsyncClient) -> None:
+    """The OpenAPI document declares the problems under their media type."""
+    document = (await service.get("/openapi.json")).json()
+
+    responses = document["paths"]["/signup"]["post"]["responses"]
+    assert set(responses) == {"201", "422", "500", "502", "503"}
+    for status in ("422", "502", "503"):
+        assert set(responses[status]["content"]) == {"application/problem+json"}
+    assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -1,0 +1,28 @@
+"""The store of users, on a real file."""
+
+import asyncio
+from pathlib import Path
+
+from app.users import open_users
+
+
+async def test_same_address(tmp_path: Path) -> None:
+    """One address is one user, even for simultaneous signups from two processes' connections."""
+    path = tmp_path / "new" / "folder" / "users.sqlite3"
+    async with open_users(path) as here, open_users(path) as there:
+        users = await asyncio.gather(
+            *(store.add(f"ada@example.{c}om", "Ada") for c in "cC" for store in (here, there))
+        )
+        other = await here.add("bob@example.com", "Bob")
+
+    assert len({user.id for user in users}) == 1
+    assert other.id != users[0].id
+
+
+async def test_restart(tmp_path: Path) -> None:
+    """Users outlive the process."""
+    path = tmp_path / "users.sqlite3"
+    async with open_users(path) as before:
+        ada = await before.add("ada@example.com", "Ada")
+    async with open_users(path) as after:
+        assert await after.add("ada@example.com", "Somebody else") == ada
