@@ -1,0 +1,150 @@
+"""The mailbox: a page for people, JSON for scripts. No key is asked for on localhost."""
+
+import base64
+import logging
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+
+from sandbox.dependencies import SandboxDep
+from sandbox.errors import ApiError
+from sandbox.messages import Filters, Message
+from sandbox.recipients import MAGIC_RECIPIENTS
+
+STATIC = Path(__file__).with_name("static")
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " img-src data:; frame-src 'self'; base-uri 'none'; form-action 'none'"
+)
+# A mail runs no script and calls nobody; its links open in a new tab, free of the sandbox.
+MAIL_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none';"
+    " style-src 'unsafe-inline'; img-src data:"
+)
+# At the end, where it works as well and cannot come before the mail's own doctype.
+LINKS_IN_NEW_TAB = '<base target="_blank">'
+
+router = APIRouter()
+
+
+class QuietPolling(logging.Filter):
+    """Keeps the page's unanswered questions, one a second, out of the service's log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop uvicorn's access line of a poll that found nothing new."""
+        match record.args:
+            case (_, "GET", str(path), _, 304):
+                return "/messages?" not in path
+        return True
+
+
+QUIET_POLLING = QuietPolling()
+
+
+@router.get("/")
+async def page() -> FileResponse:
+    """The mailbox page. Its links are relative, so it works under any prefix."""
+    return FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": PAGE_POLICY})
+
+
+@router.get("/guide")
+async def guide(sandbox: SandboxDep) -> dict[str, Any]:
+    """What the page tells a newcomer: the API key, and the recipients to try."""
+    recipients = [{"address": m.address, "effect": m.effect} for m in MAGIC_RECIPIENTS]
+    return {"api_key": sandbox.api_key, "recipients": recipients}
+
+
+@router.get("/messages")
+async def list_messages(  # noqa: PLR0913  two of the six are not the caller's
+    request: Request,
+    sandbox: SandboxDep,
+    *,
+    to: str = "",
+    q: str = "",
+    limit: int = -1,
+    body: bool = True,
+) -> Response:
+    """Messages, newest first; `to` and `q` match any part, in any case.
+
+    The ETag makes polling cheap: while nothing has changed the answer is 304.
+    """
+    etag = f'"{sandbox.store.revision()}"'
+    headers = {"ETag": etag}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    found, total = sandbox.store.find(Filters(to=to, q=q), limit=limit)
+    messages = [_summary(m) | ({"body": m.body} if body else {}) for m in found]
+    return JSONResponse({"messages": messages, "total": total}, headers=headers)
+
+
+@router.delete("/messages", status_code=204)
+async def empty(sandbox: SandboxDep) -> None:
+    """Forget every message."""
+    sandbox.store.empty()
+    sandbox.attempts.clear()
+
+
+@router.get("/messages/{message_id}")
+async def get_message(message_id: str, sandbox: SandboxDep) -> dict[str, Any]:
+    """One message, with its body as received."""
+    message = sandbox.existing(message_id)
+    return _summary(message) | {"body": message.body}
+
+
+@router.get("/messages/{message_id}/html")
+async def get_html(message_id: str, sandbox: SandboxDep) -> HTMLResponse:
+    """The message as its reader sees it, unable to run a script wherever it is opened."""
+    html = sandbox.existing(message_id).body.get("html") or ""
+    return HTMLResponse(html + LINKS_IN_NEW_TAB, headers={"Content-Security-Policy": MAIL_POLICY})
+
+
+@router.get("/messages/{message_id}/attachments/{index}")
+async def get_attachment(message_id: str, index: int, sandbox: SandboxDep) -> Response:
+    """One attachment, as a download: its own type might be a page with a script."""
+    attachments = sandbox.existing(message_id).body.get("attachments") or []
+    if not 0 <= index < len(attachments):
+        raise ApiError(404, "Attachment not found")
+    name = quote(attachments[index]["filename"], safe="")
+    return Response(
+        base64.b64decode(attachments[index]["content"]),
+        media_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f"attachment; filename*=utf-8''{name}",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+def _summary(message: Message) -> dict[str, Any]:
+    body = message.body
+    return {
+        "id": message.id,
+        "from": body["from"],
+        "to": body["to"],
+        "cc": body.get("cc") or [],
+        "bcc": body.get("bcc") or [],
+        "subject": body.get("subject") or "",
+        "time": message.created_at,
+        "status": message.status,
+        "repeats": message.repeats,
+        "scheduled_at": message.scheduled_at,
+        "tags": body.get("tags") or [],
+        "headers": body.get("headers") or {},
+        "events": message.events,
+        "attachments": [
+            {
+                "filename": attachment["filename"],
+                "content_type": attachment.get("content_type"),
+                "size": _decoded_size(attachment["content"]),
+            }
+            for attachment in body.get("attachments") or []
+        ],
+    }
+
+
+def _decoded_size(content: str) -> int:
+    return len(content) * 3 // 4 - content[-2:].count("=")
