@@ -1,0 +1,1 @@
+"""Bakes the template with both tools and treats each bake as a product."""

@@ -1,0 +1,94 @@
+"""Generation proves the service that it makes, and says so when it cannot."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bakery import SCRIPTS, SERVICE, UV, copy_template, environment, run
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A clean copy of the repository with all its hooks, for this test alone."""
+    return copy_template(tmp_path / "template")
+
+
+def generate(
+    template: Path, *options: str, python: str = sys.executable, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Run cookiecutter as a user does, into the folder beside the template."""
+    return subprocess.run(
+        [python, "-m", "cookiecutter", "--no-input", *options, "-o", "out", str(template)],
+        cwd=template.parent,
+        env=environment(UV=UV) | extra,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_proves_the_service(whole: Path) -> None:
+    """Dependencies are locked and installed, the tests run in sight, the next commands follow."""
+    result = generate(whole)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"\d+ passed", result.stdout)
+    assert re.search(r"Installed in \d+\.\d s", result.stdout)
+    assert re.search(r"Tested in \d+\.\d s", result.stdout)
+    last = [line.strip() for line in result.stdout.splitlines() if line.strip()][-2:]
+    assert last[0] == "cd acme-mail"
+    assert last[1].endswith("fastapi dev")
+    assert (whole.parent / "out/acme-mail/uv.lock").is_file()
+
+
+def test_fails_with_the_service(whole: Path) -> None:
+    """A service that fails its tests is not handed out, unless the user asks to look at it."""
+    shutil.rmtree(whole / SERVICE / "tests")
+    planted = whole / SERVICE / "tests" / "test_planted.py"
+    planted.parent.mkdir()
+    planted.write_text('def test_planted() -> None:\n    assert not "planted"\n')
+
+    result = generate(whole)
+    assert result.returncode == 1
+    assert "1 failed" in result.stdout
+    assert "--keep-project-on-failure" in result.stderr
+    assert not (whole.parent / "out/acme-mail").exists()
+
+    result = generate(whole, "--keep-project-on-failure")
+    assert result.returncode == 1
+    assert (whole.parent / "out/acme-mail/app/main.py").is_file()
+
+
+def test_offline(whole: Path) -> None:
+    """A machine that cannot install keeps the files, and is told that nothing is verified."""
+    result = generate(whole, UV_OFFLINE="1", UV_CACHE_DIR=str(whole.parent / "empty"))
+
+    assert result.returncode == 0, result.stderr
+    assert "NOT VERIFIED" in result.stdout
+    assert "uv run pytest" in result.stdout
+    assert (whole.parent / "out/acme-mail/app/main.py").is_file()
+
+
+def test_without_uv(whole: Path, tmp_path: Path) -> None:
+    """Where there is no uv the hook fetches one for the moment, and prints commands without it."""
+    bare = tmp_path / "bare"
+    run(UV, "venv", "--quiet", "--python", sys.executable, str(bare), cwd=tmp_path)
+    python = str(bare / SCRIPTS.name / "python")
+    run(UV, "pip", "install", "--quiet", "--python", python, "cookiecutter", cwd=tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(shutil.which("git") or "git")
+
+    result = generate(whole, python=python, UV="", PATH=str(tmp_path / "bin"))
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"\d+ passed", result.stdout), result.stdout + result.stderr
+    project = whole.parent / "out/acme-mail"
+    assert (project / "uv.lock").is_file()
+    command = result.stdout.split()[-2]
+    assert command == os.path.join(".venv", SCRIPTS.name, "fastapi")  # noqa: PTH118  as printed
+    assert (project / command).exists()
