@@ -53,11 +53,6 @@ def address_problem(value: str) -> str:
     return ""
 
 
-def backend_problem(value: str) -> str:
-    """Say that a backend is not there yet, or nothing."""
-    return "" if value == "none" else "can only be none in this version"
-
-
 def main() -> None:
     """Print what is wrong and exit 1, or do nothing."""
     problems = {
@@ -66,7 +61,6 @@ def main() -> None:
         "project_description": text_problem(ANSWERS["project_description"], 200),
         "author_name": text_problem(ANSWERS["author_name"], 100),
         "sender_email": address_problem(ANSWERS["sender_email"]),
-        "queue_backend": backend_problem(ANSWERS["queue_backend"]),
     }
     lines = [f"{name} {problem}" for name, problem in problems.items() if problem]
     if lines:

@@ -12,7 +12,7 @@ from cookiecutter.main import cookiecutter
 
 REPOSITORY = Path(__file__).parent.parent
 SERVICE = "{{cookiecutter.project_slug}}"
-BACKENDS = ("none",)
+BACKENDS = ("none", "arq", "celery")
 TOOLS = ("cookiecutter", "copier")
 
 SCRIPTS = Path(sys.executable).parent
@@ -74,7 +74,15 @@ def bake(tool: str, template: Path, folder: Path, answers: Mapping[str, str]) ->
 def tree(project: Path) -> dict[str, bytes]:
     """Read the files of a bake, less copier's answers and what installing and testing made."""
     made = {".copier-answers.yml", ".coverage", "uv.lock"}
-    folders = {".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "data"}
+    folders = {
+        ".git",
+        ".venv",
+        "__pycache__",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        "data",
+    }
     return {
         path.relative_to(project).as_posix(): path.read_bytes()
         for path in sorted(project.rglob("*"))

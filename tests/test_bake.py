@@ -3,8 +3,10 @@
 import ast
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -105,6 +107,15 @@ def test_check(backend: str, python: str, installed: Baker) -> None:
     assert " passed" in printed
     assert not re.search(r"\d+ skipped", printed), printed
     assert tree(project) == before
+
+
+@BACKEND
+def test_lowest(backend: str, baked: Baker, tmp_path: Path) -> None:
+    """The lower bounds of the dependencies are true: everything is green with them, too."""
+    project = shutil.copytree(baked("cookiecutter", backend), tmp_path / "acme-mail")
+    run(UV, "sync", "--quiet", "--resolution=lowest-direct", cwd=project)
+
+    run(UV, "run", "--no-sync", "poe", "check", cwd=project)
 
 
 @BACKEND
