@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from app import api, problems
 from app.dependencies import open_poststack
 from app.dispatch import DispatchSettings, open_dispatch
+from app.events import open_events
 from app.settings import load
 from app.users import open_users
 
@@ -20,6 +21,7 @@ def create_app(settings: DispatchSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             open_users(settings.database_path) as app.state.users,
+            open_events(settings.database_path) as app.state.events,
             open_poststack(settings) as app.state.poststack,
             open_dispatch(settings, app.state.poststack) as app.state.dispatch,
         ):

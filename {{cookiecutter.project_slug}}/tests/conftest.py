@@ -71,6 +71,7 @@ def settings(tmp_path: Path) -> DispatchSettings:
         fastapi_env="development",
         poststack_api_key="sk_test_of_the_tests",
         poststack_base_url=POSTSTACK,
+        poststack_webhook_secret="whsec_of_the_tests",  # noqa: S106  of these tests only
         sender_email="sender@example.com",
         database_path=tmp_path / "service.sqlite3",
     )
