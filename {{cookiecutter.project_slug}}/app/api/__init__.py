@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from app.api import events, notify, operations, receipts, signup
+from app.api import events, home, notify, operations, receipts, signup
 from app.problems import declared
 
 router = APIRouter(responses=declared(422, 500))
@@ -11,3 +11,4 @@ router.include_router(notify.router)
 router.include_router(receipts.router)
 router.include_router(events.router)
 router.include_router(operations.router)
+router.include_router(home.router)
