@@ -1,5 +1,6 @@
 """PostStack's webhooks, as they arrive on the wire, and what follows from them."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -153,9 +154,10 @@ async def test_too_large(service: httpx.AsyncClient) -> None:
 
 
 async def test_repeats(service: httpx.AsyncClient) -> None:
-    """The same event id is one event, however often it comes."""
-    for _ in range(3):
-        assert (await post(service, webhook())).status_code == 202
+    """The same event id is one event, however often it comes, and though it be at once."""
+    answers = await asyncio.gather(*(post(service, webhook()) for _ in range(5)))
+
+    assert {answer.status_code for answer in answers} == {202}
     assert len(await history(service)) == 1
 
 
@@ -180,6 +182,16 @@ async def test_unknown_fields(service: httpx.AsyncClient) -> None:
     content = webhook("delivered", mx={"host": "mx.example.com"}) | {"version": 2}
     assert (await post(service, content)).status_code == 202
     assert len(await history(service)) == 1
+
+
+async def test_second_names(service: httpx.AsyncClient, wire: respx.Route) -> None:
+    """`data` may use the names of the REST API, and name its one recipient in `to`."""
+    data = {"emailId": "em_1", "to": ["ada@example.com"], "bounceType": "hard"}
+    await post(service, webhook() | {"data": data})
+
+    assert [event["type"] for event in await history(service)] == ["bounced"]
+    assert (await service.post("/signup", json=SIGNUP)).status_code == 422
+    assert not wire.called
 
 
 @pytest.mark.parametrize(
