@@ -54,8 +54,8 @@ def recorder() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 @contextmanager
-def running(project: Path, command: Sequence[str], url: str, **extra: str) -> Iterator[Path]:
-    """Run a command of a bake until `url` answers, and stop it afterwards; yield its log."""
+def running(project: Path, command: Sequence[str], url: str | None, **extra: str) -> Iterator[Path]:
+    """Run a command of a bake, and stop it afterwards; yield its log once `url` answers, if any."""
     log = project / "data" / f"{free_port()}.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("w") as output:
@@ -69,7 +69,7 @@ def running(project: Path, command: Sequence[str], url: str, **extra: str) -> It
         )
     try:
         deadline = time.monotonic() + 30
-        while True:
+        while url:
             try:
                 httpx.get(url, timeout=5)
                 break

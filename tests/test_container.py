@@ -55,7 +55,11 @@ def test_image(installed: Baker, tmp_path: Path) -> None:
 
     url = f"http://127.0.0.1:{free_port()}"
     command = [".venv/bin/fastapi", "run", "--port", url.rpartition(":")[2]]
-    settings = {"POSTSTACK_API_KEY": "sk_live_1", "SENDER_EMAIL": "hello@acme.dev"}
+    settings = {
+        "POSTSTACK_API_KEY": "sk_live_1",
+        "POSTSTACK_WEBHOOK_SECRET": "whsec_1",
+        "SENDER_EMAIL": "hello@acme.dev",
+    }
     with running(image, command, f"{url}/healthz", **settings):
         assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
         assert httpx.get(f"{url}/sandbox/").status_code == 404

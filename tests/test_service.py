@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ from tests.conftest import Baker
 from tests.server import free_port, recorder, running
 
 DEV = (UV, "run", "--no-sync", "fastapi", "dev")
+WORKER = (UV, "run", "--no-sync", "poe", "worker")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -77,7 +79,8 @@ def desk(installed: Baker, tmp_path: Path) -> Iterator[str]:
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     settings = {"PORT": port, "DATABASE_PATH": str(tmp_path / "users.sqlite3")}
-    with running(installed(), DEV, f"{url}/healthz", **settings):
+    with running(installed(), DEV, f"{url}/healthz", **settings) as log:
+        assert f"Mailbox: {url}/sandbox/" in log.read_text()
         yield url
 
 
@@ -93,3 +96,32 @@ def test_sandbox(desk: str) -> None:
     [mail] = mails
     assert mail["subject"] == "Welcome to Acme Mail, Ada"
     assert httpx.get(f"{desk}/sandbox/").status_code == 200
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_receipt(backend: str, installed: Baker, tmp_path: Path) -> None:
+    """Whatever carries it, a receipt ends in the mailbox, with its total in both forms."""
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    project = installed(backend)
+    settings = {"PORT": port, "DATABASE_PATH": str(tmp_path / "service.sqlite3")}
+    order = {
+        "order_id": "1001",
+        "recipient": "ada@example.com",
+        "lines": [{"description": "Tea", "amount": "7.50"}],
+        "total": "7.50",
+    }
+    with ExitStack() as stack:
+        logs = [stack.enter_context(running(project, DEV, f"{url}/healthz", **settings))]
+        if backend != "none":
+            logs.append(stack.enter_context(running(project, WORKER, None, **settings)))
+        assert httpx.post(f"{url}/receipts", json=order).status_code == 202
+        deadline = time.monotonic() + 20
+        while not (mails := httpx.get(f"{url}/sandbox/messages").json()["messages"]):
+            assert time.monotonic() < deadline, "\n".join(log.read_text() for log in logs)
+            time.sleep(0.05)
+
+    [mail] = mails
+    assert mail["to"] == ["ada@example.com"]
+    assert "Total: 7.50 EUR" in mail["body"]["text"]
+    assert "7.50 EUR" in mail["body"]["html"]

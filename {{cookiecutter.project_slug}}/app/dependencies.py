@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from poststack import AsyncPostStack
 
 from app.dispatch import Dispatch
+from app.events import Events
 from app.settings import Settings
 from app.users import Users
 
@@ -48,6 +49,12 @@ async def get_users(request: Request) -> Users:
     return users
 
 
+async def get_events(request: Request) -> Events:
+    """Return the store of events."""
+    events: Events = request.app.state.events
+    return events
+
+
 async def get_dispatch(request: Request) -> Dispatch:
     """Return the way to `send` for mail that must not be lost."""
     dispatch: Dispatch = request.app.state.dispatch
@@ -56,5 +63,6 @@ async def get_dispatch(request: Request) -> Dispatch:
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 PostStackDep = Annotated[AsyncPostStack, Depends(get_poststack)]
+EventsDep = Annotated[Events, Depends(get_events)]
 UsersDep = Annotated[Users, Depends(get_users)]
 DispatchDep = Annotated[Dispatch, Depends(get_dispatch)]

@@ -1,5 +1,6 @@
 """The ASGI app. `fastapi dev` and `fastapi run` find it here by themselves."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from app import api, problems
 from app.dependencies import open_poststack
 from app.dispatch import DispatchSettings, open_dispatch
+from app.events import open_events
 from app.settings import load
 from app.users import open_users
 
@@ -20,9 +22,14 @@ def create_app(settings: DispatchSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             open_users(settings.database_path) as app.state.users,
+            open_events(settings.database_path) as app.state.events,
             open_poststack(settings) as app.state.poststack,
             open_dispatch(settings, app.state.poststack) as app.state.dispatch,
         ):
+            if settings.sandbox:
+                # On uvicorn's own logger, which is the one that `fastapi dev` shows.
+                log = logging.getLogger("uvicorn.error")
+                log.info("Mailbox: http://127.0.0.1:%s/sandbox/", settings.port)
             yield
 
     app = FastAPI(title=settings.service_name, lifespan=lifespan)
@@ -32,8 +39,14 @@ def create_app(settings: DispatchSettings) -> FastAPI:
     if settings.sandbox:
         # By name, because production has no sandbox to import: not in its image, not in its code.
         sandbox = import_module("sandbox.main")
-        mails = settings.database_path.with_name("sandbox.sqlite3")
-        app.mount("/sandbox", sandbox.create_sandbox(database=mails))
+        app.mount(
+            "/sandbox",
+            sandbox.create_sandbox(
+                database=settings.database_path.with_name("sandbox.sqlite3"),
+                webhook_url=f"http://127.0.0.1:{settings.port}/webhooks/poststack",
+                webhook_secret=settings.poststack_webhook_secret.get_secret_value(),
+            ),
+        )
     return app
 
 

@@ -4,6 +4,7 @@ from prometheus_client import Counter, Histogram
 
 ACCEPTED = Counter("mail_accepted", "Messages that PostStack has accepted.")
 RETRIED = Counter("mail_retried", "Attempts of a worker that failed and will be repeated.")
+SKIPPED = Counter("mail_skipped", "Messages not sent because their recipient is suppressed.")
 FAILED = Counter("mail_failed", "Messages that will not be tried again.")
 SECONDS = Histogram(
     "mail_acceptance_seconds",

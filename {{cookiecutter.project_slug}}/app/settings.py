@@ -1,12 +1,14 @@
 """What the service reads from its environment, checked once at start."""
 
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Literal, TypeVar
 
 from pydantic import EmailStr, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SANDBOX_KEY = "sk_test_sandbox"
+SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105  public, and refused in production
 PLACEHOLDER_DOMAINS = ("example.com", "example.net", "example.org")
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
@@ -46,8 +48,11 @@ class Settings(BaseSettings):
     poststack_base_url: str = ""
     """Where PostStack is: its public address, or in development without a key the sandbox."""
 
+    poststack_webhook_secret: SecretStr = SecretStr("")
+    """What PostStack signs its webhooks with; it shows the secret once, with a new webhook."""
+
     database_path: Path = Path("data/service.sqlite3")
-    """The SQLite file of the users; its folder is made at start."""
+    """The SQLite file of users and events; its folder is made at start."""
 
     @field_validator("sender_email")
     @classmethod
@@ -82,6 +87,22 @@ class Settings(BaseSettings):
         if not url.startswith(schemes):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
         return url
+
+    @field_validator("poststack_webhook_secret")
+    @classmethod
+    def webhook_secret_is_there(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Never leave it empty: the SDK accepts a signature made with the empty key."""
+        value = secret.get_secret_value().strip()
+        if in_production(info):
+            if not value:
+                raise ValueError("is missing; PostStack shows it once, with a new webhook")
+            if value == SANDBOX_WEBHOOK_SECRET:
+                raise ValueError("is the sandbox's, which everybody knows")
+        key: SecretStr | None = info.data.get("poststack_api_key")
+        if not value and key is not None and key.get_secret_value() == SANDBOX_KEY:
+            return SecretStr(SANDBOX_WEBHOOK_SECRET)
+        # With a key of their own but no secret, nobody can sign a webhook.
+        return SecretStr(value or token_urlsafe())
 
     @property
     def sandbox(self) -> bool:

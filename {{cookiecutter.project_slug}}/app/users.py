@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import aiosqlite
 
+from app.database import open_database
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (
     id TEXT PRIMARY KEY,
@@ -50,11 +52,6 @@ class Users:
 
 @asynccontextmanager
 async def open_users(path: Path) -> AsyncIterator[Users]:
-    """Open the database at `path`, making the file, its folder and its table where missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    async with aiosqlite.connect(path, timeout=5, isolation_level=None) as database:
-        # Write-ahead logging lets several processes of the service share the file.
-        await database.execute("PRAGMA journal_mode = WAL")
-        await database.execute("PRAGMA synchronous = NORMAL")
-        await database.execute(SCHEMA)
+    """Open the users in the database at `path`."""
+    async with open_database(path, SCHEMA) as database:
         yield Users(database)

@@ -2,12 +2,13 @@
 
 import pytest
 
-from app.settings import SANDBOX_KEY, Settings, load
+from app.settings import SANDBOX_KEY, SANDBOX_WEBHOOK_SECRET, Settings, load
 
 PRODUCTION = {
     "FASTAPI_ENV": "production",
     "SENDER_EMAIL": "hello@acme.dev",
     "POSTSTACK_API_KEY": "sk_live_planted",
+    "POSTSTACK_WEBHOOK_SECRET": "whsec_planted",
 }
 
 
@@ -30,12 +31,13 @@ def problems() -> list[str]:
 
 
 def test_production(production: pytest.MonkeyPatch) -> None:
-    """With a key and a sender, production starts against the real PostStack."""
+    """With a key, a sender and a webhook secret, production starts against the real PostStack."""
     del production
     settings = load(Settings)
 
     assert settings.poststack_base_url == "https://api.poststack.dev"
     assert settings.poststack_api_key.get_secret_value() == "sk_live_planted"
+    assert settings.poststack_webhook_secret.get_secret_value() == "whsec_planted"
     assert not settings.sandbox
     assert "planted" not in repr(settings)
 
@@ -44,7 +46,11 @@ def test_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """No environment at all is production, and production names everything that it misses."""
     monkeypatch.setenv("SENDER_EMAIL", "hello@example.com")
 
-    assert [line.split(" ")[0] for line in problems()] == ["SENDER_EMAIL", "POSTSTACK_API_KEY"]
+    assert [line.split(" ")[0] for line in problems()] == [
+        "SENDER_EMAIL",
+        "POSTSTACK_API_KEY",
+        "POSTSTACK_WEBHOOK_SECRET",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,9 @@ def test_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("POSTSTACK_API_KEY", SANDBOX_KEY),
         ("POSTSTACK_BASE_URL", "http://api.poststack.dev"),
         ("POSTSTACK_BASE_URL", "http://127.0.0.1:8000/sandbox"),
+        ("POSTSTACK_WEBHOOK_SECRET", ""),
+        ("POSTSTACK_WEBHOOK_SECRET", "  "),
+        ("POSTSTACK_WEBHOOK_SECRET", SANDBOX_WEBHOOK_SECRET),
         ("PORT", "planted"),
     ],
 )
@@ -79,6 +88,7 @@ def test_development(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert settings.sandbox
     assert settings.poststack_base_url == "http://127.0.0.1:8123/sandbox"
+    assert settings.poststack_webhook_secret.get_secret_value() == SANDBOX_WEBHOOK_SECRET
 
 
 def test_development_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +100,14 @@ def test_development_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTSTACK_BASE_URL", "http://127.0.0.1:9000")
     settings = load(Settings)
     assert (settings.poststack_base_url, settings.sandbox) == ("http://127.0.0.1:9000", False)
+
+
+def test_development_without_a_webhook_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a key but no secret nobody can sign a webhook: the secret is random, and never empty."""
+    monkeypatch.setenv("FASTAPI_ENV", "development")
+    monkeypatch.setenv("POSTSTACK_API_KEY", "sk_test_1")
+
+    secrets = {load(Settings).poststack_webhook_secret.get_secret_value() for _ in range(2)}
+
+    assert len(secrets) == 2
+    assert min(map(len, secrets)) > 40

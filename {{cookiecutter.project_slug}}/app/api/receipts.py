@@ -4,7 +4,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from app import emails
-from app.dependencies import DispatchDep, SettingsDep
+from app.dependencies import DispatchDep, EventsDep, SettingsDep
+from app.events import refuse_suppressed
 from app.orders import Order
 from app.problems import declared
 
@@ -18,11 +19,14 @@ class Dispatched(BaseModel):
 
 
 @router.post("/receipts", status_code=202, responses=declared(502, 503))
-async def receipts(body: Order, dispatch: DispatchDep, settings: SettingsDep) -> Dispatched:
+async def receipts(
+    body: Order, events: EventsDep, dispatch: DispatchDep, settings: SettingsDep
+) -> Dispatched:
     """Send the receipt for an order.
 
     202 means that the mail is safe. After a 503 repeat the request: the same order is one mail.
     """
     message = emails.receipt(body, settings)
+    await refuse_suppressed(message, events)
     await dispatch(message)
     return Dispatched(idempotency_key=message.idempotency_key)

@@ -7,7 +7,8 @@ from pydantic import BaseModel, EmailStr, StringConstraints
 
 from app import emails
 from app.delivery import send
-from app.dependencies import PostStackDep, SettingsDep, UsersDep
+from app.dependencies import EventsDep, PostStackDep, SettingsDep, UsersDep
+from app.events import refuse_suppressed
 from app.problems import declared
 
 router = APIRouter(tags=["mail"])
@@ -30,11 +31,17 @@ class SignedUp(BaseModel):
 
 @router.post("/signup", status_code=201, responses=declared(502, 503))
 async def signup(
-    body: Signup, users: UsersDep, poststack: PostStackDep, settings: SettingsDep
+    body: Signup,
+    users: UsersDep,
+    events: EventsDep,
+    poststack: PostStackDep,
+    settings: SettingsDep,
 ) -> SignedUp:
     """Store the user and send a welcome mail.
 
     Safe to repeat: the same address is the same user, and the mail has the same idempotency key.
     """
     user = await users.add(body.email, body.name)
-    return SignedUp(email_id=await send(poststack, emails.welcome(user, settings)))
+    message = emails.welcome(user, settings)
+    await refuse_suppressed(message, events)
+    return SignedUp(email_id=await send(poststack, message))

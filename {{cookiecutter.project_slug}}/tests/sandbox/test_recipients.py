@@ -1,6 +1,8 @@
 """Each magic recipient does what the table says of it."""
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,6 +41,13 @@ async def refusal(client: AsyncPostStack, email: Any) -> PostStackError:
 def test_no_recipient_is_untested() -> None:
     """A recipient added to the table needs a line here."""
     assert set(ADDRESS) == set(REFUSED) | set(HAPPENS) | {"timeout"}
+
+
+def test_readme_lists_them_all() -> None:
+    """The README's table is this one."""
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\S+@sandbox\.poststack\.dev)` \| (.+) \|$", readme, re.MULTILINE)
+    assert rows == [(magic.address, magic.effect) for magic in MAGIC_RECIPIENTS]
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,0 +1,229 @@
+"""The home page and the mailbox as a person uses them, in a real browser."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+
+from tests.bakery import UV
+from tests.chromium import chromium, find_chromium
+from tests.conftest import Baker
+from tests.server import free_port, running
+
+DEV = (UV, "run", "--no-sync", "fastapi", "dev")
+ORDER = {
+    "order_id": "1001",
+    "recipient": "bob@example.com",
+    "lines": [{"description": "Tea", "amount": "7.50"}],
+    "total": "7.50",
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser; each test has a window with a profile of its own."""
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium here: `apt install chromium`, or name one in $CHROMIUM")
+    with chromium(executable) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def service(
+    browser: Browser, installed: Baker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The service of a newcomer: no setting but a free port, and a database of its own."""
+    del browser  # which may skip the tests, and then nothing need be started
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    settings = {"PORT": port, "DATABASE_PATH": str(tmp_path_factory.mktemp("desk") / "db.sqlite3")}
+    with running(installed(), DEV, f"{url}/healthz", **settings):
+        yield url
+
+
+@pytest.fixture
+def desk(service: str) -> str:
+    """The service, with an empty mailbox."""
+    httpx.delete(f"{service}/sandbox/messages")
+    return service
+
+
+@pytest.fixture
+def page(desk: str, browser: Browser) -> Iterator[Page]:
+    """A window on the service; no page may complain, and none may call anybody else."""
+    context = browser.new_context(base_url=desk)
+    page = context.new_page()
+    faults: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            faults.append(f"{message.type}: {message.text}")
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((f"{desk}/", "data:")):
+            faults.append(f"external: {request.url}")
+
+    context.on("console", on_console)
+    context.on("weberror", lambda error: faults.append(str(error.error)))
+    context.on("request", on_request)
+    yield page
+    assert not faults
+    context.close()
+
+
+def sign_up(desk: str, email: str = "ada@example.com", name: str = "Ada") -> None:
+    """Make the service send a welcome mail."""
+    answer = httpx.post(f"{desk}/signup", json={"email": email, "name": name})
+    assert answer.status_code == 201
+
+
+def open_mailbox(page: Page) -> None:
+    """Go the way of a newcomer."""
+    page.goto("/")
+    page.get_by_role("link", name="Mailbox").click()
+    expect(page).to_have_title(re.compile("Mailbox"))
+
+
+def test_read(desk: str, page: Page) -> None:
+    """From the home page to the mailbox, where a mail can be read in its three forms."""
+    sign_up(desk)
+    open_mailbox(page)
+
+    page.locator("#messages a").click()
+    expect(page.locator("#subject")).to_have_text("Welcome to Acme Mail, Ada")
+    mail = page.frame_locator("iframe[title='The message as HTML']")
+    expect(mail.get_by_role("heading", name="Welcome, Ada!")).to_be_visible()
+    expect(page.locator("#status")).to_have_attribute("data-status", "delivered")
+
+    page.get_by_role("tab", name="Text").click()
+    expect(page.locator("#panel-text")).to_contain_text("Hello Ada,")
+    expect(page.locator("iframe")).to_be_hidden()
+
+    page.get_by_role("tab", name="Source").click()
+    expect(page.locator("#panel-source")).to_contain_text('"to": [\n    "ada@example.com"\n  ]')
+
+    page.get_by_role("tab", name="Details").click()
+    expect(page.locator("#panel-details")).to_contain_text("welcome:")
+
+
+def test_arrives_by_itself(desk: str, page: Page) -> None:
+    """The page shows a first mail, and a second, without a reload; the read one stays open."""
+    open_mailbox(page)
+    expect(page.locator("#welcome")).to_be_visible()
+
+    sign_up(desk)
+    page.locator("#messages a").click()
+    expect(page.locator("#welcome")).to_be_hidden()
+    assert httpx.post(f"{desk}/receipts", json=ORDER).status_code == 202
+
+    expect(page.locator("#messages a")).to_have_count(2)
+    expect(page.locator("#messages a").first).to_contain_text("bob@example.com")
+    expect(page.locator("#subject")).to_have_text("Welcome to Acme Mail, Ada")
+
+
+def test_search_and_empty(desk: str, page: Page) -> None:
+    """A search narrows the list; emptying asks first, and forgets everything."""
+    sign_up(desk)
+    sign_up(desk, "bob@example.com", "Bob")
+    open_mailbox(page)
+    messages = page.locator("#messages a")
+    expect(messages).to_have_count(2)
+
+    search = page.get_by_role("searchbox", name="Search messages")
+    search.fill("BOB@")
+    expect(messages).to_have_count(1)
+    search.fill("nobody")
+    expect(page.locator("#no-match")).to_be_visible()
+    search.press("Escape")
+    expect(messages).to_have_count(2)
+
+    page.locator("#empty").click()
+    page.locator("#confirm-empty").get_by_role("button", name="Cancel").click()
+    expect(page.locator("#confirm-empty")).to_be_hidden()
+    expect(messages).to_have_count(2)
+    page.locator("#empty").click()
+    page.locator("#confirm-empty").get_by_role("button", name="Empty the mailbox").click()
+    expect(page.locator("#welcome")).to_be_visible()
+    expect(messages).to_have_count(0)
+    assert httpx.get(f"{desk}/sandbox/messages").json()["total"] == 0
+
+
+def test_bounce(desk: str, page: Page) -> None:
+    """A magic recipient bounces in sight, and the service then refuses to write to it."""
+    open_mailbox(page)
+    page.locator("#show-recipients").click()
+    address = page.locator("#recipient-list code").filter(has_text="bounced@").inner_text()
+    # The home page's command uses up the address as it is.
+    address = address.replace("@", "+browser@")
+    page.locator("#recipients").get_by_role("button", name="Close").click()
+
+    sign_up(desk, address)
+    expect(page.locator("#messages .status")).to_have_attribute("data-status", "bounced")
+
+    email_id = (page.locator("#messages a").get_attribute("href") or "").lstrip("#")
+    deadline = time.monotonic() + 5
+    while httpx.get(f"{desk}/events/{email_id}").json()["events"] == []:
+        assert time.monotonic() < deadline
+    answer = httpx.post(f"{desk}/signup", json={"email": address, "name": "Ada"})
+    assert answer.status_code == 422
+
+
+def test_keyboard(desk: str, page: Page) -> None:
+    """Mails are opened and left without a mouse."""
+    sign_up(desk)
+    open_mailbox(page)
+    expect(page.locator("#messages a")).to_have_count(1)
+
+    page.keyboard.press("j")
+    expect(page.locator("#message")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#message")).to_be_hidden()
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+
+
+def test_home(desk: str, page: Page) -> None:
+    """The commands of the home page are copied by a button, and work as they were copied."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/")
+
+    figures = page.locator("figure")
+    expect(figures).to_have_count(3)
+    for figure in figures.all():
+        figure.get_by_role("button", name="Copy").click()
+        expect(figure.get_by_role("button")).to_have_text("Copied")
+        command = page.evaluate("navigator.clipboard.readText()")
+        assert command == figure.locator("pre").inner_text()
+        assert command.startswith(f"curl {desk}/")
+        answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+        assert set(json.loads(answer.stdout)) <= {"email_id", "idempotency_key"}
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_phone(desk: str, page: Page, width: int) -> None:
+    """On a phone nothing is cut off or scrolls sideways; a mail has the screen to itself."""
+    sign_up(desk)
+    page.set_viewport_size({"width": width, "height": 700})
+    page.goto("/")
+
+    def overflow() -> int:
+        page_width: int = page.evaluate("document.documentElement.scrollWidth")
+        return page_width - width
+
+    assert overflow() <= 0
+    page.get_by_role("link", name="Mailbox").click()
+    page.locator("#messages a").click()
+    expect(page.locator("#messages")).to_be_hidden()
+    for name in ("HTML", "Text", "Source", "Details"):
+        page.get_by_role("tab", name=name).click()
+        assert overflow() <= 0
+    page.locator("#back").click()
+    expect(page.locator("#messages a")).to_be_visible()
+    page.locator("#show-recipients").click()
+    assert overflow() <= 0

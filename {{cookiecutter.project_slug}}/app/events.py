@@ -1,0 +1,113 @@
+"""What became of the mail after PostStack had accepted it, and who must not get any more."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import aiosqlite
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from app import metrics
+from app.database import open_database
+from app.delivery import RecipientError
+from app.messages import Message
+
+EventType = Literal["delivered", "bounced", "soft_bounced", "complained", "unsubscribed"]
+"""The events that are stored, in PostStack's words."""
+
+REASONS: dict[EventType, str] = {
+    "bounced": "hard_bounce",
+    "complained": "complaint",
+    "unsubscribed": "unsubscribe",
+}
+"""The events that suppress the recipient, and PostStack's words for the reason."""
+
+SUPPRESSES = f"type IN {tuple(REASONS)}"
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS events (
+    id TEXT PRIMARY KEY,
+    type TEXT NOT NULL,
+    email_id TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    time TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_of_email ON events (email_id);
+CREATE INDEX IF NOT EXISTS suppressions ON events (recipient) WHERE {SUPPRESSES};
+"""
+
+logger = logging.getLogger(__name__)
+
+
+class Event(BaseModel):
+    """Something that happened to one message on its way to one recipient."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    """The same whenever PostStack repeats itself."""
+    type: EventType
+    email_id: str
+    recipient: str
+    time: AwareDatetime
+
+
+def fold(address: str) -> str:
+    """Make addresses that differ only in case equal; SQLite could do it for ASCII alone."""
+    return address.casefold()
+
+
+class Events:
+    """The events of one database; safe to share between requests and processes."""
+
+    def __init__(self, database: aiosqlite.Connection) -> None:
+        self._database = database
+
+    async def add(self, event: Event) -> bool:
+        """Store an event once; return whether it was new."""
+        async with self._database.execute(
+            "INSERT INTO events (id, type, email_id, recipient, time) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO NOTHING",
+            (event.id, event.type, event.email_id, fold(event.recipient), event.time.isoformat()),
+        ) as cursor:
+            return cursor.rowcount == 1
+
+    async def find(self, email_id: str) -> list[Event]:
+        """Return what happened to a message, in the order in which it happened."""
+        async with self._database.execute(
+            "SELECT id, type, email_id, recipient, time FROM events WHERE email_id = ?",
+            (email_id,),
+        ) as cursor:
+            rows = await cursor.fetchall()
+        events = [Event.model_validate(dict(row)) for row in rows]
+        return sorted(events, key=lambda event: event.time)
+
+    async def suppression(self, recipient: str) -> str | None:
+        """Return why this address gets no more mail, or nothing if it does."""
+        async with self._database.execute(
+            f"SELECT type FROM events WHERE recipient = ? AND {SUPPRESSES} LIMIT 1",  # noqa: S608  a constant
+            (fold(recipient),),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return REASONS[row["type"]] if row else None
+
+
+@asynccontextmanager
+async def open_events(path: Path) -> AsyncIterator[Events]:
+    """Open the events in the database at `path`."""
+    async with open_database(path, SCHEMA) as database:
+        database.row_factory = aiosqlite.Row
+        yield Events(database)
+
+
+async def refuse_suppressed(message: Message, events: Events) -> None:
+    """Raise `RecipientError`, before PostStack is called, if the recipient must get no mail.
+
+    Every road begins with this; a worker may run where there is no database.
+    """
+    if reason := await events.suppression(message.recipient):
+        metrics.SKIPPED.inc()
+        logger.warning("%s: not sent, recipient suppressed: %s", message.idempotency_key, reason)
+        raise RecipientError(f"suppressed: {reason}")
