@@ -31,14 +31,13 @@ from arq.jobs import Job, JobStatus
 from poststack import AsyncPostStack
 from prometheus_client import start_http_server
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import SettingsConfigDict
 from redis import exceptions
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry as Reconnect
 from redis.backoff import ExponentialBackoff
 
-from app import metrics
-from app.delivery import DEADLINE, PermanentError, TemporaryError, send
+from app import logs, metrics
+from app.delivery import DEADLINE, PermanentError, TemporaryError, open_poststack, send
 from app.messages import Message, now
 from app.settings import Settings, in_production, load
 
@@ -68,8 +67,6 @@ logger = logging.getLogger("app.dispatch")
 
 class DispatchSettings(Settings):
     """The service's settings, and those of its queue."""
-
-    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     redis_url: SecretStr = SecretStr("")
     """Where the queue is, such as `rediss://:password@redis.example.com:6379/0`."""
@@ -266,8 +263,6 @@ async def try_to_send(ctx: dict[str, Any], key: str, message: Any) -> str | None
 
 async def work(settings: DispatchSettings, queue: Queue) -> None:
     """Run a worker until SIGTERM, and let it finish what it is sending."""
-    from app.dependencies import open_poststack  # noqa: PLC0415  that module imports this one
-
     seconds = settings.redelivery_seconds
     if settings.metrics_port:
         start_http_server(settings.metrics_port)
@@ -350,9 +345,7 @@ def main() -> None:
     parser.add_argument("key", nargs="?", help="requeue only this message")
     arguments = parser.parse_args()
     settings = load(DispatchSettings)
-    # Libraries speak from WARNING on: at INFO arq prints a job's arguments, recipient included.
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("app").setLevel(logging.INFO)
+    logs.configure()
     try:
         asyncio.run(run(arguments.command, arguments.key, settings))
     except (exceptions.RedisError, OSError) as error:

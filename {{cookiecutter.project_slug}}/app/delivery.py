@@ -11,6 +11,8 @@ import asyncio
 import logging
 import random
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from poststack import AsyncPostStack, PostStackError
 
 from app import metrics
 from app.messages import Message, now
+from app.settings import Settings
 
 DEADLINE = 20.0
 """Seconds for one `send`: the SDK's own retries alone could hold a caller for 300."""
@@ -68,6 +71,23 @@ class PermanentError(DeliveryError):
 
 class RecipientError(PermanentError):
     """PostStack refuses the recipient: the address is malformed or suppressed."""
+
+
+@asynccontextmanager
+async def open_poststack(
+    settings: Settings, *, max_retries: int = 3
+) -> AsyncIterator[AsyncPostStack]:
+    """Open the client, and with it the one connection pool, of this process.
+
+    `max_retries` are the SDK's own, within one `send`.
+    """
+    async with AsyncPostStack(
+        api_key=settings.poststack_api_key.get_secret_value(),
+        base_url=settings.poststack_base_url,
+        timeout=10.0,
+        max_retries=max_retries,
+    ) as poststack:
+        yield poststack
 
 
 async def send(poststack: AsyncPostStack, message: Message, *, deadline: float = DEADLINE) -> str:
@@ -127,9 +147,10 @@ def payload(message: Message) -> dict[str, Any]:
 
 def refusal(error: PostStackError, message: Message) -> DeliveryError:
     """Log what PostStack answered, and say what the caller can do about it."""
+    # PostStack's words can name the recipient, whom no log and no queue needs to know.
+    words = error.error.replace(message.recipient, "<recipient>")
     answer = (
-        f"PostStack answered {error.status_code} {error.code}: {error.error}"
-        f" (request {error.request_id})"
+        f"PostStack answered {error.status_code} {error.code}: {words} (request {error.request_id})"
     )
     temporary = is_temporary(error)
     level = logging.WARNING if temporary else logging.ERROR

@@ -1,7 +1,5 @@
 """What a route can ask for: the resources that the lifespan opened, as annotated types."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,23 +9,6 @@ from app.dispatch import Dispatch
 from app.events import Events
 from app.settings import Settings
 from app.users import Users
-
-
-@asynccontextmanager
-async def open_poststack(
-    settings: Settings, *, max_retries: int = 3
-) -> AsyncIterator[AsyncPostStack]:
-    """Open the client, and with it the one connection pool, of this process.
-
-    `max_retries` are the SDK's own, within one `send`.
-    """
-    async with AsyncPostStack(
-        api_key=settings.poststack_api_key.get_secret_value(),
-        base_url=settings.poststack_base_url,
-        timeout=10.0,
-        max_retries=max_retries,
-    ) as poststack:
-        yield poststack
 
 
 # `async def`, though nothing is awaited: FastAPI runs a plain `def` in a thread of its own.

@@ -7,12 +7,14 @@ from importlib import import_module
 
 from fastapi import FastAPI
 
-from app import api, problems
-from app.dependencies import open_poststack
+from app import api, logs, problems
+from app.delivery import open_poststack
 from app.dispatch import DispatchSettings, open_dispatch
 from app.events import open_events
 from app.settings import load
 from app.users import open_users
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(settings: DispatchSettings) -> FastAPI:
@@ -27,9 +29,7 @@ def create_app(settings: DispatchSettings) -> FastAPI:
             open_dispatch(settings, app.state.poststack) as app.state.dispatch,
         ):
             if settings.sandbox:
-                # On uvicorn's own logger, which is the one that `fastapi dev` shows.
-                log = logging.getLogger("uvicorn.error")
-                log.info("Mailbox: http://127.0.0.1:%s/sandbox/", settings.port)
+                logger.info("Mailbox: http://127.0.0.1:%s/sandbox/", settings.port)
             yield
 
     app = FastAPI(title=settings.service_name, lifespan=lifespan)
@@ -50,4 +50,5 @@ def create_app(settings: DispatchSettings) -> FastAPI:
     return app
 
 
+logs.configure()
 app = create_app(load(DispatchSettings))

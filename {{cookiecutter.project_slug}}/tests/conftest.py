@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from poststack import AsyncPostStack
 from starlette.types import ASGIApp
 
-from app.dependencies import open_poststack
+from app.delivery import open_poststack
 from app.dispatch import DispatchSettings
 from app.main import create_app
 from app.messages import Message

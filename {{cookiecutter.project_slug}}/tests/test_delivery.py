@@ -16,10 +16,10 @@ from app.delivery import (
     PermanentError,
     RecipientError,
     TemporaryError,
+    open_poststack,
     send,
     send_or_log,
 )
-from app.dependencies import open_poststack
 from app.messages import Message
 from app.settings import Settings
 
@@ -118,7 +118,7 @@ async def test_permanent(
         await send(poststack, message)
 
     assert type(caught.value) is PermanentError
-    [record] = caplog.records
+    [record] = [record for record in caplog.records if record.name == "app.delivery"]
     assert record.levelno == logging.ERROR
     assert str(response.status_code) in record.getMessage()
     if "x-request-id" in response.headers:
