@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.bakery import UV, bake, copy_template, find_python, run
+from tests.bakery import BACKENDS, UV, bake, copy_template, find_python, run
 
 Baker = Callable[..., Path]
+
+# One process of xdist for each queue: two runs at once would meet in one broker.
+BACKEND = pytest.mark.parametrize(
+    "backend", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BACKENDS]
+)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from cookiecutter.exceptions import CookiecutterException
 
-from tests.bakery import BACKENDS, REPOSITORY, TOOLS, bake, tree
-from tests.conftest import Baker
+from tests.bakery import REPOSITORY, TOOLS, bake, tree
+from tests.conftest import BACKEND, Baker
 
 COOKIECUTTER: dict[str, Any] = json.loads((REPOSITORY / "cookiecutter.json").read_text())
 COPIER: dict[str, Any] = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
@@ -130,7 +130,7 @@ def test_reserved_slugs() -> None:
     assert not {name for name in names if re.fullmatch("[a-z][a-z0-9]*", name)} - set(RESERVED)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 def test_dependencies_are_reserved(backend: str, installed: Baker) -> None:
     """A service cannot be named like anything that it installs."""
     lock = (installed(backend) / "uv.lock").read_text()

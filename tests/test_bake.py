@@ -12,9 +12,8 @@ import pytest
 import yaml
 
 from tests.bakery import BACKENDS, UV, find_python, run, tree
-from tests.conftest import Baker
+from tests.conftest import BACKEND, Baker
 
-BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 PYTHONS = ("3.11", "3.12", "3.13")
 FOOTPRINT = {
     ".env.example",

@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 
 import httpx
-import pytest
 
-from tests.bakery import BACKENDS, UV, run
-from tests.conftest import Baker
+from tests.bakery import UV, run
+from tests.conftest import BACKEND, Baker
 from tests.server import free_port, running
 
-BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 SCRIPTS = Path(sys.executable).parent
 
 

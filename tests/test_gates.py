@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.bakery import BACKENDS, SCRIPTS, UV, environment
-from tests.conftest import Baker
+from tests.bakery import SCRIPTS, UV, environment
+from tests.conftest import BACKEND, Baker
 from tests.server import free_port, running
 
 PRODUCTION = {
@@ -94,7 +94,7 @@ def test_imports_are_found(code: str, expected: list[bool]) -> None:
     assert reaching(code) == expected
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 def test_nothing_imports_it(backend: str, baked: Baker) -> None:
     """The service's code reaches the sandbox once: in `main.py`, where the settings ask for it."""
     project = baked("cookiecutter", backend)

@@ -8,10 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-from tests.bakery import BACKENDS, REPOSITORY, UV, copy_template
-from tests.conftest import Baker
+from tests.bakery import REPOSITORY, UV, copy_template, run
+from tests.brokers import broker
+from tests.conftest import BACKEND, Baker
 from tests.server import free_port, running
 
 
@@ -75,25 +74,27 @@ def test_repository(tmp_path: Path) -> None:
     assert test in (REPOSITORY / ".ci/run").read_text().splitlines()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 def test_service(backend: str, installed: Baker) -> None:
-    """In a bake, the service starts, takes the signup, and the mail is where the README says."""
+    """In a bake, the service starts, takes the signup, and the queue's commands do their work."""
     project = installed(backend)
     dev, signup, check, *rest = commands(project / "README.md")
     assert (dev, check) == ("uv run fastapi dev", "uv run poe check")  # `test_check` runs it
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
 
-    path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
-    with running(project, ["sh", "-c", dev], f"{url}/healthz", PORT=port, PATH=path):
-        answer = subprocess.run(
-            ["sh", "-c", signup.replace("http://127.0.0.1:8000", url)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+    with broker(backend, project) as settings:
+        path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
+        settings |= {"PORT": port, "PATH": path}
+        with running(project, ["sh", "-c", dev], f"{url}/healthz", **settings):
+            answer = run("sh", "-c", signup.replace("http://127.0.0.1:8000", url), cwd=project)
+        assert re.fullmatch(r'\{"email_id":"em_\w+"\}', answer)
+        assert "http://127.0.0.1:8000/sandbox/" in (project / "README.md").read_text()
 
-    assert re.fullmatch(r'\{"email_id":"em_\w+"\}', answer.stdout)
-    assert "http://127.0.0.1:8000/sandbox/" in (project / "README.md").read_text()
-    if backend == "none":
-        assert rest == ["uvx copier update --data queue_backend=arq"]
+        if backend == "none":
+            assert rest == ["uvx copier update --data queue_backend=arq"]  # see `test_update`
+            return
+        worker, failed, requeue = rest
+        assert worker == "uv run poe worker"  # `tests/test_service.py` runs it
+        assert run("sh", "-c", failed, cwd=project, **settings).endswith("0 failed\n")
+        assert "0 " in run("sh", "-c", requeue, cwd=project, **settings)

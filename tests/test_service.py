@@ -10,15 +10,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.bakery import BACKENDS, UV, environment
-from tests.conftest import Baker
+from tests.bakery import UV, environment
+from tests.brokers import broker
+from tests.conftest import BACKEND, Baker
 from tests.server import free_port, recorder, running
 
 DEV = (UV, "run", "--no-sync", "fastapi", "dev")
 WORKER = (UV, "run", "--no-sync", "poe", "worker")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 def test_signup_reaches_poststack(backend: str, installed: Baker, tmp_path: Path) -> None:
     """`fastapi dev` finds the app, `/docs` opens, and curl's signup arrives as exactly this."""
     port = str(free_port())
@@ -53,7 +54,7 @@ def test_signup_reaches_poststack(backend: str, installed: Baker, tmp_path: Path
     }
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 def test_refuses_to_start(backend: str, installed: Baker) -> None:
     """`fastapi run` without settings ends with one line per problem and no stack trace."""
     result = subprocess.run(
@@ -98,13 +99,12 @@ def test_sandbox(desk: str) -> None:
     assert httpx.get(f"{desk}/sandbox/").status_code == 200
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 def test_receipt(backend: str, installed: Baker, tmp_path: Path) -> None:
     """Whatever carries it, a receipt ends in the mailbox, with its total in both forms."""
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     project = installed(backend)
-    settings = {"PORT": port, "DATABASE_PATH": str(tmp_path / "service.sqlite3")}
     order = {
         "order_id": "1001",
         "recipient": "ada@example.com",
@@ -112,6 +112,10 @@ def test_receipt(backend: str, installed: Baker, tmp_path: Path) -> None:
         "total": "7.50",
     }
     with ExitStack() as stack:
+        settings = stack.enter_context(broker(backend, project)) | {
+            "PORT": port,
+            "DATABASE_PATH": str(tmp_path / "service.sqlite3"),
+        }
         logs = [stack.enter_context(running(project, DEV, f"{url}/healthz", **settings))]
         if backend != "none":
             logs.append(stack.enter_context(running(project, WORKER, None, **settings)))

