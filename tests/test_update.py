@@ -31,6 +31,8 @@ def commit(folder: Path, *, tag: str | None = None) -> None:
         run("git", "tag", tag, cwd=folder)
 
 
+# Its last step tests a service with Celery, and two of those at once would meet in one RabbitMQ.
+@pytest.mark.xdist_group("celery")
 @pytest.mark.usefixtures("nobody")
 def test_change_of_queue(baked: Baker, tmp_path: Path) -> None:
     """From none to arq to celery, with an edit of one's own kept, and each step as if baked so."""
