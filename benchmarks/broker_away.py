@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from tests.server import free_port, running
+from tests.server import AUTHORIZED, free_port, running
 
 URLS = {
     "arq": ("REDIS_URL", "redis://127.0.0.1:{}/1"),
@@ -49,7 +49,7 @@ async def load(url: str, seconds: float) -> tuple[list[float], list[tuple[int, f
 
         async def post(number: int) -> tuple[int, float]:
             order = ORDER | {"order_id": str(number)}
-            return await timed(poster.post("/receipts", json=order))
+            return await timed(poster.post("/receipts", json=order, headers=AUTHORIZED))
 
         health: list[float] = []
         posts: list[asyncio.Task[tuple[int, float]]] = []

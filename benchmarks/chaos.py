@@ -40,7 +40,10 @@ from typing import Any
 import httpx
 
 KEY = "sk_test_chaos"
+AUTHORIZED = {"Authorization": "Bearer key_for_development"}
 KILL_EVERY = 2.0
+RABBITMQ_ARGUMENTS = "-rabbit dead_letter_worker_publisher_confirm_timeout 5000"
+"""As in `compose.yaml`: a retry that is due while RabbitMQ starts would come 3 minutes late."""
 BIN = "Scripts" if os.name == "nt" else "bin"
 
 
@@ -161,7 +164,7 @@ class Redis:
         command += ["--maxmemory-policy", "noeviction"]
         self.process = Process("redis", command, folder, {}, folder)
         self.environment = {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}
-        self.worker = [str(Path(".venv", BIN, "python")), "-m", "app.dispatch", "worker"]
+        self.worker = [str(Path(".venv", BIN, "python")), "-m", "app.worker"]
 
     def kill(self) -> None:
         """Kill it."""
@@ -196,10 +199,11 @@ class RabbitMQ:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(data / "enabled_plugins"),
             "ERL_EPMD_PORT": str(epmd),
             "ERL_EPMD_RELAXED_COMMAND_CHECK": "1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": RABBITMQ_ARGUMENTS,
         }
         self.process = Process("rabbitmq", ["rabbitmq-server"], folder, self._node, folder)
-        self.worker = [str(Path(".venv", BIN, "celery")), "-A", "app.dispatch", "worker"]
-        self.worker += ["--concurrency", "2", "--loglevel", "INFO"]
+        self.worker = [str(Path(".venv", BIN, "celery")), "-A", "app.worker", "worker"]
+        self.worker += ["--concurrency", "2"]
 
     def kill(self) -> None:
         """Kill the node itself; between it and us there may be a `su` with its own group."""
@@ -310,7 +314,7 @@ class Stage:
 
     def failed(self) -> int:
         """Return how long the failed list is, as the command for it says."""
-        command = [str(Path(".venv", BIN, "python")), "-m", "app.dispatch", "failed"]
+        command = [str(Path(".venv", BIN, "python")), "-m", "app.failed"]
         environment = os.environ | self.environment
         done = subprocess.run(
             command, cwd=self.bake, env=environment, capture_output=True, text=True, check=True
@@ -364,7 +368,8 @@ class Callers:
 
     async def post_all(self, count: int, seconds: float) -> None:
         """Post all orders at a steady rate."""
-        async with httpx.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as posts:
+        client = httpx.AsyncClient(timeout=10, headers=AUTHORIZED)
+        async with client, asyncio.TaskGroup() as posts:
             for number in range(count):
                 posts.create_task(self.post(client, number))
                 await asyncio.sleep(seconds / count)
@@ -405,7 +410,7 @@ def run_idle(stage: Stage) -> Callers:
 
     def post(number: int) -> None:
         async def once() -> None:
-            async with httpx.AsyncClient(timeout=10) as client:
+            async with httpx.AsyncClient(timeout=10, headers=AUTHORIZED) as client:
                 await callers.post(client, number)
 
         asyncio.run(once())
@@ -527,8 +532,12 @@ def main() -> None:
             drained = stage.drain(callers.accepted, quiet, 3 * quiet + 60)
             well = report(stage, callers, backend, drained)
             if not well:
-                for log in sorted(Path(name).glob("*.log")):
-                    print(f"--- {log.name}", *log.read_text().splitlines()[-20:], sep="\n")
+                missing = callers.accepted - set(stage.mails())
+                print("missing:", *missing)
+                for log in sorted(Path(name).rglob("*.log")):
+                    lines = log.read_text().splitlines()
+                    about = [line for line in lines if any(key in line for key in missing)]
+                    print(f"--- {log.name}", *about, "...", *lines[-20:], sep="\n")
         finally:
             stage.close()
     raise SystemExit(not well)

@@ -28,11 +28,8 @@ def seconds(*commands: tuple[str, ...], cwd: Path) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+def measure(rounds: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of each round: of generation, and of `uv sync` and `pytest` alone."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         template = copy_template(folder / "template")
@@ -49,6 +46,15 @@ def main() -> None:
             if number:  # the first round warms the caches
                 generation.append(generated)
                 alone.append(tested)
+    return generation, alone
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    generation, alone = measure(rounds)
     print(f"{rounds} rounds, seconds: median (min to max)")
     for label, figures in (("generation", generation), ("uv sync + pytest", alone)):
         print(

@@ -1,0 +1,85 @@
+"""The workers: how many emails a second, and how long a mail waits in an idle queue."""
+
+import statistics
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.processes import MEASURED, OTHERS, SERVICES, client, pin, poststack, process
+from tests.bakery import SCRIPTS
+from tests.brokers import running_broker
+
+LATENCY = 0.02
+CONCURRENCY = 20  # the `max_jobs` of arq's worker
+
+POOLS = {
+    "prefork, 4": ["--concurrency", "4"],
+    "prefork, 8": ["--concurrency", "8"],
+    "threads, 20": ["--pool", "threads", "--concurrency", "20"],
+    "solo": ["--pool", "solo"],
+}
+
+
+def worker(bake: Path, backend: str, pool: Sequence[str] = ()) -> list[str]:
+    """Return the command of a worker."""
+    scripts = bake / ".venv" / SCRIPTS.name
+    if backend == "arq":
+        return [str(scripts / "python"), "-m", "app.worker"]
+    return [str(scripts / "celery"), "--quiet", "-A", "app.worker", "worker", *pool]
+
+
+def mail(bake: Path, *words: str) -> list[str]:
+    """Return the command that makes messages."""
+    return [str(bake / ".venv" / SCRIPTS.name / "python"), str(SERVICES / "mail.py"), *words]
+
+
+def rate(bake: Path, backend: str, count: int, pool: Sequence[str] = ()) -> float:
+    """Fill a queue, start one worker, and count the emails a second that PostStack gets."""
+    pin(OTHERS)
+    with ExitStack() as stack:
+        api = stack.enter_context(poststack(LATENCY))
+        settings = stack.enter_context(running_broker(backend)).settings() | client(api.url)
+        with process(mail(bake, "dispatch", str(count), "0"), bake, MEASURED, **settings) as filler:
+            if filler.wait(120) != 0:
+                raise RuntimeError("the queue could not be filled")
+        with process(worker(bake, backend, pool), bake, MEASURED, **settings):
+            stats = api.wait_for(count)
+        return float(count / stats["seconds"])
+
+
+def bare(bake: Path, count: int, concurrency: int = CONCURRENCY) -> float:
+    """Count the emails a second of a bare asyncio loop with the same client."""
+    pin(OTHERS)
+    with poststack(LATENCY) as api:
+        command = mail(bake, "bare", str(count), str(concurrency))
+        with process(command, bake, MEASURED, **client(api.url)) as sender:
+            sender.wait(120)
+        return float(count / api.wait_for(count)["seconds"])
+
+
+def batch(bake: Path, count: int) -> float:
+    """Count the emails a second that go a hundred in each call."""
+    pin(OTHERS)
+    with poststack(LATENCY) as api:
+        with process(mail(bake, "batch", str(count)), bake, MEASURED, **client(api.url)) as sender:
+            sender.wait(120)
+        stats = api.wait_for(count)
+        # From the first call to the last; the answer to the last one is a latency more.
+        return float(count / (stats["seconds"] + LATENCY))
+
+
+def delay(bake: Path, backend: str, count: int = 60) -> float:
+    """Return the median milliseconds from a message's birth to PostStack, in an idle queue."""
+    pin(OTHERS)
+    with ExitStack() as stack:
+        api = stack.enter_context(poststack(LATENCY))
+        settings = stack.enter_context(running_broker(backend)).settings() | client(api.url)
+        stack.enter_context(process(worker(bake, backend), bake, MEASURED, **settings))
+        # The first shows that the worker has started, and opens its connections.
+        for messages in (1, count):
+            api.reset()
+            command = mail(bake, "dispatch", str(messages), "0.15")
+            with process(command, bake, OTHERS, **settings) as sender:
+                sender.wait(120)
+            delays = api.wait_for(messages)["delays"]
+        return float(statistics.median(delays)) * 1000

@@ -1,0 +1,70 @@
+"""Messages for the workers and for batches, by the service's own code and in its environment.
+
+python mail.py dispatch COUNT PAUSE       queue them, each after a pause in seconds
+python mail.py bare COUNT CONCURRENCY     send them without a queue, so many at once
+python mail.py batch COUNT                send them a hundred in each call
+"""
+
+import asyncio
+import sys
+import time
+from uuid import uuid4
+
+from app.batch import send_many
+from app.client import open_poststack
+from app.delivery import send
+from app.dispatch import DispatchSettings, open_dispatch
+from app.messages import Message
+
+
+def message() -> Message:
+    """Make a message that says when it began, which the stand-in for PostStack reads."""
+    return Message(
+        sender="hello@acme.dev",
+        recipient="ada@acme.dev",
+        subject="Your order",
+        html="<p>Thank you.</p>" * 40,
+        text=f"Thank you. began={time.time():.6f}=",
+        idempotency_key=f"bench:{uuid4()}",
+    )
+
+
+async def dispatch(count: int, pause: float) -> None:
+    """Queue messages: in turn with pauses, or eight at a time."""
+    settings = DispatchSettings()
+    async with open_poststack(settings) as poststack, open_dispatch(settings, poststack) as road:
+        if pause:
+            for _ in range(count):
+                await road(message())
+                await asyncio.sleep(pause)
+            return
+        for _ in range(0, count, 8):
+            await asyncio.gather(*(road(message()) for _ in range(8)))
+
+
+async def bare(count: int, concurrency: int) -> None:
+    """Send messages with as many tasks as the worker has."""
+    messages = iter([message() for _ in range(count)])
+    async with open_poststack(DispatchSettings(), max_retries=0) as poststack:
+
+        async def caller() -> None:
+            for each in messages:
+                await send(poststack, each)
+
+        await asyncio.gather(*(caller() for _ in range(concurrency)))
+
+
+async def batch(count: int) -> None:
+    """Send messages a hundred in each call, one call after the other."""
+    messages = [message() for _ in range(count)]
+    async with open_poststack(DispatchSettings()) as poststack:
+        await send_many(poststack, messages)
+
+
+match sys.argv[1:]:
+    case ["dispatch", count, pause]:
+        asyncio.run(dispatch(int(count), float(pause)))
+    case ["bare", count, concurrency]:
+        asyncio.run(bare(int(count), int(concurrency)))
+    case ["batch", count]:
+        asyncio.run(batch(int(count)))

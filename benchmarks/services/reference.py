@@ -1,0 +1,69 @@
+"""The service of the vendor's guide, as it stands there.
+
+Its `create_user`, which the guide leaves to the reader, is the generated service's.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from app.users import Users, open_users
+from fastapi import BackgroundTasks, Depends, FastAPI, Request
+from guide import SignupBody, welcome
+from poststack import AsyncPostStack
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the one client."""
+    async with (
+        open_users(Path(os.environ["DATABASE_PATH"])) as app.state.users,
+        AsyncPostStack(
+            api_key=os.environ["POSTSTACK_API_KEY"], base_url=os.environ["POSTSTACK_BASE_URL"]
+        ) as ps,
+    ):
+        app.state.poststack = ps
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+def get_poststack(request: Request) -> AsyncPostStack:
+    """Inject the shared client, as the guide does: with `def`, so in a thread."""
+    poststack: AsyncPostStack = request.app.state.poststack
+    return poststack
+
+
+PostStackDep = Annotated[AsyncPostStack, Depends(get_poststack)]
+
+
+@app.get("/healthz")
+async def healthz() -> None:
+    """Not in the guide: the benchmark waits for it."""
+
+
+@app.post("/signup")
+async def signup(body: SignupBody, request: Request, ps: PostStackDep) -> dict[str, Any]:
+    """Store the user and send a welcome mail."""
+    users: Users = request.app.state.users
+    await users.add(body.email, body.name)
+    result = await ps.emails.send(welcome(body))
+    return {"ok": True, "email_id": result["id"]}
+
+
+@app.post("/notify")
+async def notify(body: SignupBody, bg: BackgroundTasks, ps: PostStackDep) -> dict[str, bool]:
+    """Send after the response."""
+    bg.add_task(
+        ps.emails.send,
+        {
+            "from": "hello@yourdomain.com",
+            "to": [body.email],
+            "subject": "Heads up",
+            "html": "<p>Something happened.</p>",
+        },
+    )
+    return {"queued": True}
