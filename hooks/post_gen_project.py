@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 SLUG = "{{ cookiecutter.project_slug }}"
+COMMIT = "{{ cookiecutter._commit | default('') }}"
 SCRIPTS = Path(".venv", "Scripts" if os.name == "nt" else "bin")
 
 
@@ -43,8 +44,15 @@ def install(uv: str | None) -> None:
     return run(uv, "sync", *python)
 
 
+def compared() -> bool:
+    """Tell whether this is `cruft update` or `diff`, which bakes into a temporary folder twice."""
+    return bool(COMMIT) and Path(tempfile.gettempdir()).resolve() in Path.cwd().resolve().parents
+
+
 def main() -> None:
     """Verify the service and print the next two commands."""
+    if compared():
+        return
     start = time.monotonic()
     uv = find_uv()
     # What the printed commands begin with must work as it is typed.

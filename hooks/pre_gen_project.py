@@ -8,6 +8,8 @@ import re
 import sys
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+# Before cookiecutter renders them as Jinja, which it does with --no-input; cruft does not tell.
+TYPED = json.loads(r"""{{ (_cookiecutter if _cookiecutter is defined else {}) | tojson }}""")
 
 # They stand inside quotes in TOML and Python, where these characters would end or bend the string.
 UNSAFE = '"\\{}<>'
@@ -53,14 +55,22 @@ def address_problem(value: str) -> str:
     return ""
 
 
+def answer(name: str) -> str:
+    """Return an answer as it was given, though it may have been rendered since."""
+    typed = TYPED.get(name, "")
+    # The slug's default is Jinja itself, and reads the name.
+    jinja = "{" in typed and "cookiecutter.project_name" not in typed
+    return str(typed if jinja else ANSWERS[name])
+
+
 def main() -> None:
     """Print what is wrong and exit 1, or do nothing."""
     problems = {
-        "project_name": text_problem(ANSWERS["project_name"], 60),
-        "project_slug": slug_problem(ANSWERS["project_slug"]),
-        "project_description": text_problem(ANSWERS["project_description"], 200),
-        "author_name": text_problem(ANSWERS["author_name"], 100),
-        "sender_email": address_problem(ANSWERS["sender_email"]),
+        "project_name": text_problem(answer("project_name"), 60),
+        "project_slug": slug_problem(answer("project_slug")),
+        "project_description": text_problem(answer("project_description"), 200),
+        "author_name": text_problem(answer("author_name"), 100),
+        "sender_email": address_problem(answer("sender_email")),
     }
     lines = [f"{name} {problem}" for name, problem in problems.items() if problem]
     if lines:

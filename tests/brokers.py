@@ -1,69 +1,40 @@
-"""A broker for the service of a bake, with nothing of a test left on it afterwards."""
+"""Brokers of the tests' own: two services with a queue never meet in one."""
 
-import shutil
-import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
+from benchmarks.chaos import BROKERS, listens, until
 
-from tests.bakery import run
-from tests.server import free_port
-
-RABBITMQ = 5672
-
-# With what the bake's own tests clean up with.
-CLEAN = """
-import sys
-from tests.test_dispatch import DELAYED, LOCAL_BROKER, remove
-name, *delayed = sys.argv[1:]
-exchanges = [name, f"{name}.events", f"{name}.control.pidbox", f"reply.{name}.control.pidbox"]
-remove(LOCAL_BROKER, queues=[name, f"{name}.failed"], exchanges=exchanges)
-if delayed:
-    remove(LOCAL_BROKER, queues=DELAYED, exchanges=[*DELAYED, "celery_delayed_delivery"])
-"""
-EXISTS = """
-from tests.test_dispatch import DELAYED, LOCAL_BROKER, exists
-print(exists(LOCAL_BROKER, DELAYED[0]))
-"""
+PROGRAMS = {"arq": "redis-server", "celery": "rabbitmq-server"}
 
 
-def listens(port: int) -> bool:
-    """Say whether somebody accepts connections on this port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+class Broker:
+    """A broker that runs."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        """Take the setting that leads a service to it."""
+        self._environment = environment
+
+    def settings(self) -> dict[str, str]:
+        """Return settings for one service, which has the queue to itself."""
+        return self._environment | {"QUEUE_NAME": f"test-{uuid4().hex[:8]}"}
+
+    def of_tests(self) -> dict[str, str]:
+        """Return what leads a bake's own tests to it."""
+        return {f"TEST_{name}": url for name, url in self._environment.items()}
 
 
 @contextmanager
-def broker(backend: str, project: Path) -> Iterator[dict[str, str]]:
-    """Yield the settings that lead a service to a broker; skip where there is none to be had."""
-    name = f"test-{uuid4().hex[:8]}"
-    if backend == "none":
-        yield {}
-    elif backend == "arq":
-        if (server := shutil.which("redis-server")) is None:
-            pytest.skip("no redis-server on the PATH: install Redis")
-        port = free_port()
-        with tempfile.TemporaryDirectory() as folder:
-            command = [server, "--port", str(port), "--save", "", "--dir", folder]
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            try:
-                yield {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "QUEUE_NAME": name}
-            finally:
-                process.terminate()
-                process.wait()
-    else:
-        if not listens(RABBITMQ):
-            pytest.skip(f"no RabbitMQ on port {RABBITMQ}: start one, with guest allowed in")
-        python = [".venv/bin/python", "-c"]
-        development = {"FASTAPI_ENV": "development"}
-        delayed = "True" in run(*python, EXISTS, cwd=project, **development)
+def running_broker(backend: str) -> Iterator[Broker]:
+    """Start the broker of a queue, as durable as the one in `compose.yaml`, in a new folder."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        broker = BROKERS[backend](Path(name))
         try:
-            yield {"QUEUE_NAME": name}
+            broker.process.start()
+            until(lambda: listens(broker.port), f"the broker of {backend}")
+            yield Broker(broker.environment)
         finally:
-            rest = [] if delayed else ["delayed"]
-            run(*python, CLEAN, name, *rest, cwd=project, **development)
+            broker.close()

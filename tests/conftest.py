@@ -1,20 +1,27 @@
-"""The clean template and its bakes, made once for all test processes."""
+"""The clean template and its bakes, made once for all test processes; brokers, one for each."""
 
 import fcntl
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.bakery import BACKENDS, UV, bake, copy_template, find_python, run
+from tests.brokers import PROGRAMS, Broker, running_broker
+from tests.cells import ANSWERS, Cell
 
 Baker = Callable[..., Path]
+Brokers = Callable[[str], Broker]
 
-# One process of xdist for each queue: two runs at once would meet in one broker.
-BACKEND = pytest.mark.parametrize(
-    "backend", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BACKENDS]
-)
+BACKEND = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process is left alone with it."""
+    slow = ("test_check[celery", "test_check[arq", "test_chaos", "celery", "arq")
+    items.sort(key=lambda item: [word not in item.nodeid for word in slow])
 
 
 @pytest.fixture(scope="session")
@@ -48,27 +55,49 @@ def template(shared: Path) -> Path:
 def baked(shared: Path, template: Path) -> Baker:
     """Return the bake of a backend by a tool; every later call has the same folder."""
 
-    def get(tool: str, backend: str = "none") -> Path:
-        folder = shared / f"{tool}-{backend}"
+    def get(tool: str, backend: str = "none", answers: str = "plain") -> Path:
+        folder = shared / f"{tool}-{backend}-{answers}"
         with once(folder) as first:
             if first:
-                bake(tool, template, folder, {"queue_backend": backend})
-        return folder / "acme-mail"
+                bake(tool, template, folder, ANSWERS[answers] | {"queue_backend": backend})
+        return folder / Cell(answers=answers).slug
 
     return get
 
 
 @pytest.fixture(scope="session")
-def installed(shared: Path, template: Path) -> Baker:
-    """Return a bake by cookiecutter with its dependencies installed for a version of Python."""
+def installed(shared: Path, baked: Baker) -> Baker:
+    """Return a bake by cookiecutter with the dependencies of a cell installed."""
 
-    def get(backend: str = "none", python: str = "3.11") -> Path:
-        folder = shared / f"installed-{backend}-{python}"
-        with once(folder) as first:
+    def get(*of: str) -> Path:
+        cell = Cell(*of)
+        if (python := find_python(cell.python)) is None:
+            pytest.skip(
+                f"no Python {cell.python} here: `uv python install {cell.python}` brings one"
+            )
+        project = shared / f"installed-{cell}" / cell.slug
+        with once(project.parent) as first:
             if first:
-                bake("cookiecutter", template, folder, {"queue_backend": backend})
-                interpreter = find_python(python) or python
-                run(UV, "sync", "--quiet", "--python", interpreter, cwd=folder / "acme-mail")
-        return folder / "acme-mail"
+                shutil.copytree(baked("cookiecutter", cell.backend, cell.answers), project)
+                choice = ("--python", python, f"--resolution={cell.resolution}")
+                run(UV, "sync", "--quiet", *choice, cwd=project)
+        return project
 
     return get
+
+
+@pytest.fixture(scope="session")
+def brokers() -> Iterator[Brokers]:
+    """Return the broker of a backend, which this test process has to itself."""
+    started: dict[str, Broker] = {"none": Broker({})}
+    with ExitStack() as stack:
+
+        def get(backend: str) -> Broker:
+            if backend not in started:
+                program = PROGRAMS[backend]
+                if shutil.which(program) is None:
+                    pytest.skip(f"no {program} on the PATH, which the tests start: install it")
+                started[backend] = stack.enter_context(running_broker(backend))
+            return started[backend]
+
+        yield get

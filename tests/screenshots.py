@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.bakery import REPOSITORY, UV, bake, copy_template, run
 from tests.chromium import chromium, find_chromium
-from tests.server import free_port, running
+from tests.server import AUTHORIZED, free_port, running
 
 DOCS = REPOSITORY / "docs"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -46,7 +46,7 @@ def send_some(url: str) -> None:
         ("Ada", "ada@example.com"),
     ):
         httpx.post(f"{url}/signup", json={"email": email, "name": name}).raise_for_status()
-    httpx.post(f"{url}/receipts", json=ORDER).raise_for_status()
+    httpx.post(f"{url}/receipts", json=ORDER, headers=AUTHORIZED).raise_for_status()
 
 
 def open_receipt(page: Page, url: str) -> None:

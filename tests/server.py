@@ -17,6 +17,8 @@ import httpx
 
 from tests.bakery import environment
 
+AUTHORIZED = {"Authorization": "Bearer key_for_development"}
+
 
 def free_port() -> int:
     """Return a port that nobody listens on just now."""
@@ -27,14 +29,22 @@ def free_port() -> int:
 
 
 @contextmanager
-def recorder() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Serve a PostStack that accepts everything; yield its address and what it has received."""
+def recorder(
+    answering: threading.Event | None = None,
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Serve a PostStack that accepts everything; yield its address and what it has accepted.
+
+    It lets all wait until `answering` is set.
+    """
     received: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers["content-length"])
-            received.append(json.loads(self.rfile.read(length)))
+            mail = json.loads(self.rfile.read(length))
+            if answering:
+                answering.wait(30)
+            received.append(mail)
             body = json.dumps({"id": f"em_{len(received)}"}).encode()
             self.send_response(202)
             self.send_header("content-type", "application/json")

@@ -2,18 +2,20 @@
 
 import json
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect
 
-from tests.bakery import UV
+from tests.bakery import UV, run
 from tests.chromium import chromium, find_chromium
 from tests.conftest import Baker
-from tests.server import free_port, running
+from tests.server import AUTHORIZED, free_port, running
 
 DEV = (UV, "run", "--no-sync", "fastapi", "dev")
 ORDER = {
@@ -42,7 +44,11 @@ def service(
     del browser  # which may skip the tests, and then nothing need be started
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
-    settings = {"PORT": port, "DATABASE_PATH": str(tmp_path_factory.mktemp("desk") / "db.sqlite3")}
+    settings = {
+        "PORT": port,
+        "DATABASE_PATH": str(tmp_path_factory.mktemp("desk") / "db.sqlite3"),
+        "RECIPIENT_SIGNUPS_PER_HOUR": "1000",
+    }
     with running(installed(), DEV, f"{url}/healthz", **settings):
         yield url
 
@@ -120,7 +126,8 @@ def test_arrives_by_itself(desk: str, page: Page) -> None:
     sign_up(desk)
     page.locator("#messages a").click()
     expect(page.locator("#welcome")).to_be_hidden()
-    assert httpx.post(f"{desk}/receipts", json=ORDER).status_code == 202
+    answer = httpx.post(f"{desk}/receipts", json=ORDER, headers=AUTHORIZED)
+    assert answer.status_code == 202
 
     expect(page.locator("#messages a")).to_have_count(2)
     expect(page.locator("#messages a").first).to_contain_text("bob@example.com")
@@ -168,10 +175,11 @@ def test_bounce(desk: str, page: Page) -> None:
 
     email_id = (page.locator("#messages a").get_attribute("href") or "").lstrip("#")
     deadline = time.monotonic() + 5
-    while httpx.get(f"{desk}/events/{email_id}").json()["events"] == []:
+    events = f"{desk}/events/{email_id}"
+    while httpx.get(events, headers=AUTHORIZED).json()["events"] == []:
         assert time.monotonic() < deadline
-    answer = httpx.post(f"{desk}/signup", json={"email": address, "name": "Ada"})
-    assert answer.status_code == 422
+    notice = {"email": address, "name": "Ada"}
+    assert httpx.post(f"{desk}/notify", json=notice, headers=AUTHORIZED).status_code == 422
 
 
 def test_keyboard(desk: str, page: Page) -> None:
@@ -227,3 +235,36 @@ def test_phone(desk: str, page: Page, width: int) -> None:
     expect(page.locator("#messages a")).to_be_visible()
     page.locator("#show-recipients").click()
     assert overflow() <= 0
+
+
+def test_docs(desk: str, browser: Browser, tmp_path: Path) -> None:
+    """The API's page works under its policy: authorize, try a route, get its answer."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm here, which brings Swagger UI: install Node.js")
+    run("npm", "install", "--silent", "swagger-ui-dist@5", cwd=tmp_path)
+    page = browser.new_page(base_url=desk)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+
+    def cdn(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2]
+        route.fulfill(path=tmp_path / "node_modules/swagger-ui-dist" / name)
+
+    page.route("https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/*", cdn)
+    page.goto("/docs")
+    page.get_by_role("button", name="Authorize").click()
+    page.get_by_role("textbox").fill(AUTHORIZED["Authorization"].removeprefix("Bearer "))
+    page.locator(".auth-btn-wrapper .authorize").click()
+    page.get_by_role("button", name="Close").click()
+
+    receipts = page.locator(".opblock").filter(has_text="/receipts")
+    receipts.locator(".opblock-summary").click()
+    receipts.get_by_role("button", name="Try it out").click()
+    receipts.get_by_role("textbox").fill(json.dumps(ORDER))
+    receipts.get_by_role("button", name="Execute").click()
+    expect(receipts.locator(".live-responses-table .response .response-col_status")).to_have_text(
+        "202"
+    )
+    assert not faults
+    page.close()

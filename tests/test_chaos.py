@@ -6,20 +6,17 @@ import sys
 import pytest
 
 from tests.bakery import REPOSITORY, run
+from tests.brokers import PROGRAMS
 from tests.conftest import Baker
 
-BROKERS = {"arq": "redis-server", "celery": "rabbitmq-server"}
 
-
-@pytest.mark.parametrize(
-    "backend", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BROKERS]
-)
-@pytest.mark.parametrize("kind", ["--quick", "--idle"])
+@pytest.mark.parametrize("backend", PROGRAMS)
+@pytest.mark.parametrize("kind", ["--quick", pytest.param("--idle", marks=pytest.mark.matrix)])
 def test_nothing_is_lost_or_sent_twice(kind: str, backend: str, installed: Baker) -> None:
     """Killed workers, a killed broker and a failing PostStack cost no mail and double none."""
-    if shutil.which(BROKERS[backend]) is None:
+    if shutil.which(PROGRAMS[backend]) is None:
         pytest.skip(
-            f"no {BROKERS[backend]} on the PATH, which the run starts and kills: install it"
+            f"no {PROGRAMS[backend]} on the PATH, which the run starts and kills: install it"
         )
     chaos = (sys.executable, "-m", "benchmarks.chaos")
 

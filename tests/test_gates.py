@@ -18,6 +18,7 @@ PRODUCTION = {
     "SENDER_EMAIL": "hello@acme.dev",
     "POSTSTACK_API_KEY": "sk_live_1",
     "POSTSTACK_WEBHOOK_SECRET": "whsec_1",
+    "API_KEYS": "0b2c97de41f84a6c9d55e8a3f1c7aa01",
 }
 
 
@@ -27,10 +28,11 @@ PRODUCTION = {
         ("POSTSTACK_API_KEY", "sk_test_sandbox"),
         ("POSTSTACK_BASE_URL", "http://127.0.0.1:8000/sandbox"),
         ("POSTSTACK_WEBHOOK_SECRET", "whsec_sandbox"),
+        ("API_KEYS", "key_for_development"),
     ],
 )
 def test_settings_refuse_it(name: str, value: str, installed: Baker) -> None:
-    """Production does not start with the sandbox's key, address or secret; one line names it."""
+    """Production does not start with a key, address or secret of the desk; one line names it."""
     result = subprocess.run(
         [UV, "run", "--no-sync", "fastapi", "run", "--port", str(free_port())],
         cwd=installed(),

@@ -1,17 +1,28 @@
 """Every command in a README works as it is written."""
 
+import json
 import os
-import pty
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from tests.bakery import REPOSITORY, UV, copy_template, run
-from tests.brokers import broker
-from tests.conftest import BACKEND, Baker
+from tests.bakery import REPOSITORY, UV, copy_template, run, tree
+from tests.cells import EACH_TREE, Cell
+from tests.conftest import Baker, Brokers
+from tests.newcomer import CLEAR_LINE, Terminal, play
 from tests.server import free_port, running
+
+WORKER = "uv run poe worker"
+ELSEWHERE = {
+    "uv run poe check": "test_bake.test_check",
+    "uv run pytest tests/test_password_resets.py": "test_docs.test_add_an_email",
+    "uv sync": "tests.conftest.installed",
+    "uvx copier update": "test_update",
+    "uvx pre-commit install": "test_workflows.test_hooks",
+    WORKER: "test_service.test_receipt",
+}
+"""The commands of a bake's pages that other tests run."""
 
 
 def commands(readme: Path) -> list[str]:
@@ -21,80 +32,117 @@ def commands(readme: Path) -> list[str]:
 
 
 def bare(home: Path) -> dict[str, str]:
-    """Return the environment of a fresh machine: Python and the system's programs, no uv."""
+    """Return the environment of a fresh machine: Python and the system's programs, no uv.
+
+    What was downloaded once is not downloaded again.
+    """
     home.mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ}
     path = f"{Path(sys.base_prefix, 'bin')}:/usr/local/bin:/usr/bin:/bin"
-    return kept | {"HOME": str(home), "PATH": path}
+    cache = run(UV, "cache", "dir", cwd=home).strip()
+    return kept | {"HOME": str(home), "PATH": path, "UV_CACHE_DIR": cache}
 
 
-def answer_all(command: str, cwd: Path, env: dict[str, str]) -> str:
-    """Run a command in a terminal and press Enter whenever it waits; return what it printed."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        ["sh", "-c", command],
-        cwd=cwd,
-        env=env | {"TERM": "xterm"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    os.set_blocking(ours, False)
-    printed, last = b"", time.monotonic()
-    while process.poll() is None:
-        try:
-            printed += os.read(ours, 65536)
-            last = time.monotonic()
-        except BlockingIOError:
-            if time.monotonic() - last > 1:
-                os.write(ours, b"\r")
-                last = time.monotonic()
-            time.sleep(0.05)
-        except OSError:
-            break
-    assert process.wait() == 0, printed.decode()
-    return printed.decode()
+ENTER = "\r"
+QUESTIONS = (
+    "for people",
+    "distribution name",
+    "in one sentence",
+    "Who writes it",
+    "mail comes from",
+)
+DEFAULTS = dict.fromkeys(QUESTIONS, ENTER)
+WRONG, RIGHT = 'Post "Office"', "Post Office"
+
+
+def shown(readme: str) -> str:
+    """Turn the README's transcript into a pattern: any numbers, any lines where it has `...`."""
+    [block] = re.findall(r"^```text\n(\$ .*?)^```", readme, re.DOTALL | re.MULTILINE)
+    pattern = re.escape(block).replace("\\\n", "\n")
+    pattern = re.sub(r"\d+(\\\.\d+)?", r"[\\d.]+", pattern)
+    pattern = re.sub(r"={3,}", "=+", pattern)
+    return pattern.replace("\n\\.\\.\\.\n", "\n(.*\\n)*?")
 
 
 def test_repository(tmp_path: Path) -> None:
-    """On a fresh machine the first command makes a tested service, and copier's one works, too."""
+    """A newcomer types, is corrected, and gets a tested service, as the README shows it."""
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
     generate, copy, test = commands(REPOSITORY / "README.md")
     clone = copy_template(tmp_path / "clone")
     env = bare(tmp_path / "home")
+    again = generate.rpartition(" && ")[2]
+    end = ("Choose from", ENTER)
 
-    printed = answer_all(generate, clone, env)
-    assert re.search(r"\d+ passed", printed), printed
-    assert (tmp_path / "acme-mail/uv.lock").is_file()
+    wrong = DEFAULTS | {"for people": WRONG + ENTER}
+    code, refused = play(generate, clone, env, [*wrong.items(), end])
+    assert code == 1
+    assert not (tmp_path / "post-office").exists()
+    right = DEFAULTS | {"for people": RIGHT + ENTER}
+    code, made = play(again, clone, env, [*right.items(), end])
+    assert code == 0, made
+    assert re.search(r"\d+ passed", made), made
+    assert (tmp_path / "post-office/uv.lock").is_file()
+    transcript = f"$ {again}\n{refused}$ {again}\n{made}"
+    assert re.search(shown(readme), transcript), transcript
 
-    answer_all(copy, clone, env)
-    assert (tmp_path / "my-service/app/main.py").is_file()
+    with Terminal(copy, clone, env) as terminal:
+        terminal.wait("for people\n[^\n]*")
+        terminal.type(CLEAR_LINE + WRONG + ENTER)
+        terminal.wait(r'must not contain any of " \\ { } < >')
+        terminal.type(CLEAR_LINE + RIGHT + ENTER)
+        for question in QUESTIONS[1:]:
+            terminal.wait(rf"{question}\n[^\n]*")
+            terminal.type(ENTER)
+        terminal.wait("celery: [^\n]*")
+        terminal.type(ENTER)
+        assert terminal.end() == 0, terminal.text()
+    assert 'name = "post-office"' in (tmp_path / "my-service/pyproject.toml").read_text("utf-8")
 
     # This very run is the third command's, and CI's.
     assert test in (REPOSITORY / ".ci/run").read_text().splitlines()
 
 
-@BACKEND
-def test_service(backend: str, installed: Baker) -> None:
-    """In a bake, the service starts, takes the signup, and the queue's commands do their work."""
-    project = installed(backend)
-    dev, signup, check, *rest = commands(project / "README.md")
-    assert (dev, check) == ("uv run fastapi dev", "uv run poe check")  # `test_check` runs it
+@EACH_TREE
+def test_service(backend: str, answers: str, installed: Baker, brokers: Brokers) -> None:
+    """In a bake, every command of its pages does what the page says, here or in another test."""
+    project = installed(*Cell(backend, answers=answers))
+    pages = [*project.glob("*.md"), *project.glob("docs/*.md")]
+    left = {command for page in pages for command in commands(page)}
+    assert ELSEWHERE.keys() & left == ELSEWHERE.keys() - ({WORKER} if backend == "none" else set())
+    left -= ELSEWHERE.keys()
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
 
-    with broker(backend, project) as settings:
-        path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
-        settings |= {"PORT": port, "PATH": path}
-        with running(project, ["sh", "-c", dev], f"{url}/healthz", **settings):
-            answer = run("sh", "-c", signup.replace("http://127.0.0.1:8000", url), cwd=project)
-        assert re.fullmatch(r'\{"email_id":"em_\w+"\}', answer)
-        assert "http://127.0.0.1:8000/sandbox/" in (project / "README.md").read_text()
+    def take(pattern: str) -> str:
+        """Cross off the command that begins so, and return it with our address."""
+        [command] = [command for command in left if re.match(pattern, command)]
+        left.remove(command)
+        return re.sub(r"http://127\.0\.0\.1:8000|https://mail\.example\.com", url, command)
 
-        if backend == "none":
-            assert rest == ["uvx copier update --data queue_backend=arq"]  # see `test_update`
-            return
-        worker, failed, requeue = rest
-        assert worker == "uv run poe worker"  # `tests/test_service.py` runs it
-        assert run("sh", "-c", failed, cwd=project, **settings).endswith("0 failed\n")
-        assert "0 " in run("sh", "-c", requeue, cwd=project, **settings)
+    def shell(command: str, **settings: str) -> str:
+        return run("sh", "-c", f'PATH="{Path(UV).parent}:$PATH" {command}', cwd=project, **settings)
+
+    before = tree(project)
+    shell(take("uv run poe fix"))
+    shell(take("uv run poe settings"))
+    assert tree(project) == before
+
+    dev = take("uv run fastapi dev")
+    assert "http://127.0.0.1:8000/sandbox/" in (project / "README.md").read_text()
+    path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
+    settings = brokers(backend).settings() | {"PORT": port, "PATH": path}
+    with running(project, ["sh", "-c", dev], f"{url}/healthz", **settings):
+        answer = shell(take("curl .*/signup"))
+        assert re.fullmatch(r'\{"email_id":"em_\w+"\}', answer)
+        receipt = shell(take("curl .*/receipts"))
+        assert receipt == '{"idempotency_key":"receipt:1001"}'
+        assert shell(take("curl .*/healthz")) == '{"status":"ok"}'
+        assert shell(take("curl .*/webhooks/poststack")) == "401"
+        events = take("curl .*/events/em_1").replace("em_1", json.loads(answer)["email_id"])
+        deadline = time.monotonic() + 10
+        while '"delivered"' not in shell(events):
+            assert time.monotonic() < deadline
+    if backend != "none":
+        assert shell(take("uv run poe failed"), **settings).endswith("0 failed\n")
+        assert "0 " in shell(take("uv run poe requeue"), **settings)
+    assert left <= {"uvx copier update --data queue_backend=arq"}  # see `test_update`

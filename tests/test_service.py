@@ -11,9 +11,8 @@ import httpx
 import pytest
 
 from tests.bakery import UV, environment
-from tests.brokers import broker
-from tests.conftest import BACKEND, Baker
-from tests.server import free_port, recorder, running
+from tests.conftest import BACKEND, Baker, Brokers
+from tests.server import AUTHORIZED, free_port, recorder, running
 
 DEV = (UV, "run", "--no-sync", "fastapi", "dev")
 WORKER = (UV, "run", "--no-sync", "poe", "worker")
@@ -100,7 +99,7 @@ def test_sandbox(desk: str) -> None:
 
 
 @BACKEND
-def test_receipt(backend: str, installed: Baker, tmp_path: Path) -> None:
+def test_receipt(backend: str, installed: Baker, brokers: Brokers, tmp_path: Path) -> None:
     """Whatever carries it, a receipt ends in the mailbox, with its total in both forms."""
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
@@ -111,15 +110,16 @@ def test_receipt(backend: str, installed: Baker, tmp_path: Path) -> None:
         "lines": [{"description": "Tea", "amount": "7.50"}],
         "total": "7.50",
     }
+    settings = brokers(backend).settings() | {
+        "PORT": port,
+        "DATABASE_PATH": str(tmp_path / "service.sqlite3"),
+    }
     with ExitStack() as stack:
-        settings = stack.enter_context(broker(backend, project)) | {
-            "PORT": port,
-            "DATABASE_PATH": str(tmp_path / "service.sqlite3"),
-        }
         logs = [stack.enter_context(running(project, DEV, f"{url}/healthz", **settings))]
         if backend != "none":
             logs.append(stack.enter_context(running(project, WORKER, None, **settings)))
-        assert httpx.post(f"{url}/receipts", json=order).status_code == 202
+        answer = httpx.post(f"{url}/receipts", json=order, headers=AUTHORIZED)
+        assert answer.status_code == 202
         deadline = time.monotonic() + 20
         while not (mails := httpx.get(f"{url}/sandbox/messages").json()["messages"]):
             assert time.monotonic() < deadline, "\n".join(log.read_text() for log in logs)

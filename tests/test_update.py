@@ -1,12 +1,15 @@
-"""A service made with copier can change its mind about the queue, and stays green."""
+"""Years of updates: edits of one's own survive a new template and a change of mind."""
 
+import json
+import re
+import shutil
 from pathlib import Path
 
 import copier
 import pytest
 
-from tests.bakery import UV, copy_template, run, tree
-from tests.conftest import Baker
+from tests.bakery import REPOSITORY, SCRIPTS, SERVICE, UV, copy_template, run, tree
+from tests.edits import both_touched, edit, insert
 
 NOBODY = {
     "GIT_AUTHOR_NAME": "Nobody",
@@ -14,9 +17,11 @@ NOBODY = {
     "GIT_COMMITTER_NAME": "Nobody",
     "GIT_COMMITTER_EMAIL": "nobody@example.com",
 }
+OLD, NEW = "0.0.1", "0.0.2"
+CHAINS = [["none", "arq", "celery", "none"], ["none", "celery", "arq", "none"]]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """An author for the commits, copier's included."""
     for name, value in NOBODY.items():
@@ -31,32 +36,153 @@ def commit(folder: Path, *, tag: str | None = None) -> None:
         run("git", "tag", tag, cwd=folder)
 
 
-# Its last step tests a service with Celery, and two of those at once would meet in one RabbitMQ.
-@pytest.mark.xdist_group("celery")
-@pytest.mark.usefixtures("nobody")
-def test_change_of_queue(baked: Baker, tmp_path: Path) -> None:
-    """From none to arq to celery, with an edit of one's own kept, and each step as if baked so."""
-    template = copy_template(tmp_path / "template")
-    commit(template, tag="0.1.0")
-    project = tmp_path / "acme-mail"
-    copier.run_copy(str(template), project, defaults=True, quiet=True, vcs_ref="HEAD")
-    layout = project / "app/emails/layout.html"
-    layout.write_text(layout.read_text().replace("560px", "600px"))
+def release_tags() -> list[str]:
+    """List the template's releases, oldest first; a shallow clone has none."""
+    listed = run("git", "tag", "--list", "--sort=version:refname", cwd=REPOSITORY)
+    return re.findall(r"^\d+\.\d+\.\d+$", listed, re.MULTILINE)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Replace what must be there."""
+    text = path.read_text("utf-8")
+    assert old in text, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def plant(template: Path) -> None:
+    """Change a template as its next version might: beside a user's edits, and on top of one."""
+    service = template / SERVICE
+    insert(
+        service / "app/settings.py",
+        '    brisk: bool = True\n    """From the next version."""\n\n',
+        before="    port: int",
+    )
+    replace(service / "app/emails/layout.html", "margin-top: 32px", "margin-top: 48px")
+    replace(service / "app/emails/layout.html", "{% endblock %}\n", "{% endblock %}\n    <hr>\n")
+    (service / "app/brisk.py").write_text('"""New in the next version."""\n', encoding="utf-8")
+    replace(service / ".env.example", "# Copy to .env.", "# Brisk: copy to .env.")
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    """A template's repository with an old version, which is the working tree, and a next one."""
+    template = copy_template(tmp_path / "template", post_gen=False)
+    commit(template, tag=OLD)
+    plant(template)
+    commit(template, tag=NEW)
+    return template
+
+
+def made(template: Path, version: str, folder: Path, backend: str = "none") -> Path:
+    """Make a service with copier from a version of a template, edit it, and commit that."""
+    copier.run_copy(
+        str(template),
+        folder,
+        data={"queue_backend": backend},
+        defaults=True,
+        quiet=True,
+        vcs_ref=version,
+    )
+    commit(edit(folder))
+    return folder
+
+
+def update(project: Path, version: str, **answers: str) -> None:
+    """Run `copier update`."""
+    copier.run_update(
+        project, data=answers, defaults=True, overwrite=True, quiet=True, vcs_ref=version
+    )
+
+
+def test_edits_and_news_are_both_kept(versions: Path, tmp_path: Path) -> None:
+    """An updated service is what the same edits make of the new version, and it holds together."""
+    project = made(versions, OLD, tmp_path / "ours")
+
+    update(project, NEW)
+
+    assert tree(project) == tree(made(versions, NEW, tmp_path / "expected"))
+    assert (project / "app/brisk.py").exists()
+    run(UV, "sync", "--quiet", cwd=project)
+    for task in ("settings", "check"):  # the first describes the new setting
+        run(UV, "run", "--no-sync", "poe", task, cwd=project)
+
+
+def test_conflicts_are_few(versions: Path, tmp_path: Path) -> None:
+    """A line that both sides have changed, and only that, is left to the user."""
+    project = made(versions, OLD, tmp_path / "ours")
+    replace(project / ".env.example", "# Copy to .env.", "# Ours: copy to .env.")
     commit(project)
 
-    for backend in ("arq", "celery"):
-        copier.run_update(
-            project,
-            data={"queue_backend": backend},
-            defaults=True,
-            overwrite=True,
-            quiet=True,
-            vcs_ref="HEAD",
-        )
-        ours, expected = tree(project), tree(baked("copier", backend))
-        edited = expected["app/emails/layout.html"].replace(b"560px", b"600px")
-        assert ours == expected | {"app/emails/layout.html": edited}
+    update(project, NEW)
+
+    expected = tree(made(versions, NEW, tmp_path / "expected"))
+    conflict = tree(project)[".env.example"].decode()
+    assert tree(project) | {".env.example": b""} == expected | {".env.example": b""}
+    assert re.search(r"<<<<<<<.*\n# Ours: copy.*\n=======\n# Brisk: copy.*\n>>>>>>> ", conflict)
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids="-".join)
+def test_change_of_queue(chain: list[str], tmp_path: Path, template: Path) -> None:
+    """From each queue to each other: as if made so from the start, and then edited."""
+    repository = shutil.copytree(template, tmp_path / "template")
+    commit(repository, tag=OLD)
+    project = made(repository, OLD, tmp_path / "ours", chain[0])
+
+    for number, backend in enumerate(chain[1:]):
+        update(project, OLD, queue_backend=backend)
+        expected = made(repository, OLD, tmp_path / f"expected-{number}", backend)
+        assert tree(project) == tree(expected)
         commit(project)
 
-    run(UV, "sync", "--quiet", cwd=project)
-    run(UV, "run", "--no-sync", "poe", "check", cwd=project)
+
+@pytest.mark.parametrize("tag", release_tags() or [None])
+def test_from_a_release(tag: str | None, tmp_path: Path) -> None:
+    """From every release to this tree: edits kept, conflicts only where both sides changed."""
+    if tag is None:
+        pytest.skip("no release tag in this clone: `git fetch --tags`, or there is no release yet")
+    repository = tmp_path / "template"
+    run("git", "clone", "--quiet", str(REPOSITORY), str(repository), cwd=tmp_path)
+    before = made(repository, tag, tmp_path / "ours")
+    for path in repository.iterdir():
+        if path.name != ".git":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    commit(copy_template(repository), tag="999.0.0")
+    old, ours = tree(untouched(repository, tag, tmp_path / "old")), tree(before)
+
+    update(before, "999.0.0")
+
+    theirs, after = tree(untouched(repository, "999.0.0", tmp_path / "new")), tree(before)
+    expected = tree(edit(tmp_path / "new"))
+    assert after.keys() == expected.keys()
+    for name in after:
+        if after[name] != expected[name]:
+            texts = [files.get(name, b"").decode() for files in (old, ours, theirs)]
+            assert b"<<<<<<< " in after[name], name
+            assert both_touched(*texts), name
+
+
+def untouched(template: Path, version: str, folder: Path) -> Path:
+    """Make a service as it comes."""
+    copier.run_copy(str(template), folder, defaults=True, quiet=True, vcs_ref=version)
+    return folder
+
+
+def test_cruft(tmp_path: Path) -> None:
+    """Users of cookiecutter update with cruft, which keeps edits, too."""
+    template = copy_template(tmp_path / "template")
+    commit(template, tag=OLD)
+    cruft = str(SCRIPTS / "cruft")
+    run(cruft, "create", str(template), "--no-input", "--checkout", OLD, cwd=tmp_path)
+    project = tmp_path / "acme-mail"
+    commit(project)
+    commit(edit(project))
+    plant(template)
+    commit(template, tag=NEW)
+
+    run(cruft, "update", "--skip-apply-ask", "--checkout", NEW, cwd=project)
+
+    expected = tree(made(template, NEW, tmp_path / "expected"))
+    ours = tree(project)
+    recorded = json.loads(ours.pop(".cruft.json"))
+    assert ours == expected
+    assert recorded["checkout"] == NEW

@@ -1,1 +1,1 @@
-"""The service; `README.md` shows the path that a message takes through it."""
+"""The service; `docs/architecture.md` shows the path that a message takes through it."""

@@ -4,23 +4,22 @@ Every failure of `send` is a `DeliveryError`:
 
     TemporaryError          the same message may be sent again, after a while
     PermanentError          sending it again cannot help; something must be changed first
-        RecipientError      and that is the recipient's address
+        ConflictError       a mail with other content went out under this idempotency key
+        RecipientError      the recipient's address is at fault
+            SuppressedError     which we know by ourselves
 """
 
 import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 from poststack import AsyncPostStack, PostStackError
 
-from app import metrics
+from app import logs, metrics
 from app.messages import Message, now
-from app.settings import Settings
 
 DEADLINE = 20.0
 """Seconds for one `send`: the SDK's own retries alone could hold a caller for 300."""
@@ -69,25 +68,20 @@ class PermanentError(DeliveryError):
     """PostStack refuses the message as it is, for a fault on our side."""
 
 
+class ConflictError(PermanentError):
+    """PostStack has a different message under this idempotency key."""
+
+
 class RecipientError(PermanentError):
     """PostStack refuses the recipient: the address is malformed or suppressed."""
 
 
-@asynccontextmanager
-async def open_poststack(
-    settings: Settings, *, max_retries: int = 3
-) -> AsyncIterator[AsyncPostStack]:
-    """Open the client, and with it the one connection pool, of this process.
+class SuppressedError(RecipientError):
+    """PostStack was not asked: since the mail `email_id` there must be no other."""
 
-    `max_retries` are the SDK's own, within one `send`.
-    """
-    async with AsyncPostStack(
-        api_key=settings.poststack_api_key.get_secret_value(),
-        base_url=settings.poststack_base_url,
-        timeout=10.0,
-        max_retries=max_retries,
-    ) as poststack:
-        yield poststack
+    def __init__(self, reason: str, email_id: str) -> None:
+        super().__init__(f"suppressed: {reason}")
+        self.email_id = email_id
 
 
 async def send(poststack: AsyncPostStack, message: Message, *, deadline: float = DEADLINE) -> str:
@@ -96,39 +90,31 @@ async def send(poststack: AsyncPostStack, message: Message, *, deadline: float =
     Accepted is not delivered: whether the receiving server took it, a webhook tells later.
     Raises `TemporaryError` or `PermanentError` and nothing else.
     """
-    try:
-        async with asyncio.timeout(deadline):
-            answer = await poststack.emails.send(payload(message))
-    except PostStackError as error:
-        raise refusal(error, message) from error
-    except (httpx.HTTPError, TimeoutError, ValueError) as error:
-        logger.warning("%s: PostStack not reached: %r", message.idempotency_key, error)
-        raise TemporaryError(f"PostStack not reached: {error!r}") from error
-    match answer:
-        case {"id": str(email_id)}:
-            seconds = (now() - message.accepted_at).total_seconds()
-            metrics.ACCEPTED.inc()
-            metrics.SECONDS.observe(seconds)
-            logger.info(
-                "%s: accepted by PostStack as %s after %.3f s",
-                message.idempotency_key,
-                email_id,
-                seconds,
-            )
-            return email_id
-        case _:
-            logger.warning("%s: PostStack's answer has no email id", message.idempotency_key)
-            raise TemporaryError("PostStack's answer has no email id")
+    with logs.bound(**message.log_fields):
+        try:
+            async with asyncio.timeout(deadline):
+                answer = await poststack.emails.send(payload(message))
+        except PostStackError as error:
+            raise refusal(error, message) from error
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            logger.warning("PostStack not reached: %r", error)
+            raise TemporaryError(f"PostStack not reached: {error!r}") from error
+        match answer:
+            case {"id": str(email_id)}:
+                note_acceptance(message, email_id)
+                return email_id
+            case _:
+                logger.warning("PostStack's answer has no email id")
+                raise TemporaryError("PostStack's answer has no email id")
 
 
-async def send_or_log(poststack: AsyncPostStack, message: Message) -> None:
-    """Send where nobody is left to hear of a failure, such as after the response."""
-    try:
-        await send(poststack, message)
-    except DeliveryError as error:
-        metrics.FAILED.inc()
-        # Without the stack trace, which would say nothing more.
-        logger.error("%s: not sent, and not tried again: %s", message.idempotency_key, error)  # noqa: TRY400
+def note_acceptance(message: Message, email_id: str) -> None:
+    """Count and log that PostStack has the message."""
+    seconds = (now() - message.accepted_at).total_seconds()
+    metrics.ACCEPTED.inc()
+    metrics.SECONDS.observe(seconds)
+    with logs.bound(**message.log_fields, email_id=email_id):
+        logger.info("accepted by PostStack after %.3f s", seconds)
 
 
 def payload(message: Message) -> dict[str, Any]:
@@ -147,17 +133,30 @@ def payload(message: Message) -> dict[str, Any]:
 
 def refusal(error: PostStackError, message: Message) -> DeliveryError:
     """Log what PostStack answered, and say what the caller can do about it."""
-    # PostStack's words can name the recipient, whom no log and no queue needs to know.
-    words = error.error.replace(message.recipient, "<recipient>")
+    words = redact(error.error, message)
     answer = (
         f"PostStack answered {error.status_code} {error.code}: {words} (request {error.request_id})"
     )
     temporary = is_temporary(error)
     level = logging.WARNING if temporary else logging.ERROR
-    logger.log(level, "%s: %s", message.idempotency_key, answer)
+    logger.log(level, answer)
     if temporary:
         return TemporaryError(answer, error.retry_after)
+    # A 422 in PostStack's changelog, without a code that would tell it from the others.
+    if error.status_code in (409, 422) and "idempotency" in words.lower():
+        return ConflictError(answer)
     return (RecipientError if blames_recipient(error, message) else PermanentError)(answer)
+
+
+def redact(words: str, message: Message) -> str:
+    """Take out of PostStack's words what no log and no queue needs to know."""
+    for pattern, name in (
+        (re.escape(message.subject), "<subject>"),
+        (r"[^\s<>\"'`,;:()]+@[^\s<>\"'`,;:()]+", "<address>"),
+        (r"\b(sk|whsec)_\w+", "<secret>"),
+    ):
+        words = re.sub(pattern, name, words, flags=re.IGNORECASE)
+    return words
 
 
 def is_temporary(error: PostStackError) -> bool:

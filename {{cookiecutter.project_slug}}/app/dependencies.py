@@ -5,8 +5,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from poststack import AsyncPostStack
 
+from app.background import Background
 from app.dispatch import Dispatch
 from app.events import Events
+from app.limits import SignupLimits
 from app.settings import Settings
 from app.users import Users
 
@@ -36,6 +38,18 @@ async def get_events(request: Request) -> Events:
     return events
 
 
+async def get_background(request: Request) -> Background:
+    """Return the way to `send` after the response."""
+    background: Background = request.app.state.background
+    return background
+
+
+async def get_signup_limits(request: Request) -> SignupLimits:
+    """Return the counts of recent signups."""
+    limits: SignupLimits = request.app.state.signup_limits
+    return limits
+
+
 async def get_dispatch(request: Request) -> Dispatch:
     """Return the way to `send` for mail that must not be lost."""
     dispatch: Dispatch = request.app.state.dispatch
@@ -46,4 +60,6 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 PostStackDep = Annotated[AsyncPostStack, Depends(get_poststack)]
 EventsDep = Annotated[Events, Depends(get_events)]
 UsersDep = Annotated[Users, Depends(get_users)]
+BackgroundDep = Annotated[Background, Depends(get_background)]
+SignupLimitsDep = Annotated[SignupLimits, Depends(get_signup_limits)]
 DispatchDep = Annotated[Dispatch, Depends(get_dispatch)]

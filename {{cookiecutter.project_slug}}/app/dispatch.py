@@ -1,1 +1,1 @@
-# % include cookiecutter.__dispatch
+# % include cookiecutter.__queue ~ "/app/dispatch.py"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import aiosqlite
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app import metrics
+from app import logs, metrics
 from app.database import open_database
-from app.delivery import RecipientError
+from app.delivery import SuppressedError
 from app.messages import Message
 
 EventType = Literal["delivered", "bounced", "soft_bounced", "complained", "unsubscribed"]
@@ -50,7 +50,7 @@ class Event(BaseModel):
     """The same whenever PostStack repeats itself."""
     type: EventType
     email_id: str
-    recipient: str
+    recipient: str = Field(repr=False)
     time: AwareDatetime
 
 
@@ -76,22 +76,20 @@ class Events:
 
     async def find(self, email_id: str) -> list[Event]:
         """Return what happened to a message, in the order in which it happened."""
-        async with self._database.execute(
+        rows = await self._database.execute_fetchall(
             "SELECT id, type, email_id, recipient, time FROM events WHERE email_id = ?",
             (email_id,),
-        ) as cursor:
-            rows = await cursor.fetchall()
+        )
         events = [Event.model_validate(dict(row)) for row in rows]
         return sorted(events, key=lambda event: event.time)
 
-    async def suppression(self, recipient: str) -> str | None:
-        """Return why this address gets no more mail, or nothing if it does."""
-        async with self._database.execute(
-            f"SELECT type FROM events WHERE recipient = ? AND {SUPPRESSES} LIMIT 1",  # noqa: S608  a constant
+    async def suppression(self, recipient: str) -> tuple[str, str] | None:
+        """Return why this address gets no more mail and which one was the last, or nothing."""
+        rows = await self._database.execute_fetchall(
+            f"SELECT type, email_id FROM events WHERE recipient = ? AND {SUPPRESSES} LIMIT 1",  # noqa: S608  a constant
             (fold(recipient),),
-        ) as cursor:
-            row = await cursor.fetchone()
-        return REASONS[row["type"]] if row else None
+        )
+        return next(((REASONS[row["type"]], row["email_id"]) for row in rows), None)
 
 
 @asynccontextmanager
@@ -103,11 +101,13 @@ async def open_events(path: Path) -> AsyncIterator[Events]:
 
 
 async def refuse_suppressed(message: Message, events: Events) -> None:
-    """Raise `RecipientError`, before PostStack is called, if the recipient must get no mail.
+    """Raise `SuppressedError`, before PostStack is called, if the recipient must get no mail.
 
     Every road begins with this; a worker may run where there is no database.
     """
-    if reason := await events.suppression(message.recipient):
+    if found := await events.suppression(message.recipient):
+        reason, email_id = found
         metrics.SKIPPED.inc()
-        logger.warning("%s: not sent, recipient suppressed: %s", message.idempotency_key, reason)
-        raise RecipientError(f"suppressed: {reason}")
+        with logs.bound(**message.log_fields):
+            logger.warning("not sent, recipient suppressed: %s", reason)
+        raise SuppressedError(reason, email_id)

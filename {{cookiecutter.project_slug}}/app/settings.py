@@ -1,14 +1,16 @@
 """What the service reads from its environment, checked once at start."""
 
+import re
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Literal, TypeVar
 
-from pydantic import EmailStr, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import EmailStr, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SANDBOX_KEY = "sk_test_sandbox"
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105  public, and refused in production
+DEVELOPMENT_API_KEY = "key_for_development"  # public, too
 PLACEHOLDER_DOMAINS = ("example.com", "example.net", "example.org")
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
@@ -51,6 +53,16 @@ class Settings(BaseSettings):
 
     poststack_webhook_secret: SecretStr = SecretStr("")
     """What PostStack signs its webhooks with; it shows the secret once, with a new webhook."""
+
+    api_keys: SecretStr = SecretStr("")
+    """What our own callers show, for all that is not public. With several, and commas between
+    them, callers can move to a new key before the old one is taken away."""
+
+    client_signups_per_minute: int = Field(30, ge=1)
+    """How many signups one IP address may ask each process for."""
+
+    recipient_signups_per_hour: int = Field(10, ge=1)
+    """How many signups each process takes for one address, whoever asks."""
 
     database_path: Path = Path("data/service.sqlite3")
     """The SQLite file of users and events; its folder is made at start."""
@@ -104,6 +116,24 @@ class Settings(BaseSettings):
             return SecretStr(SANDBOX_WEBHOOK_SECRET)
         # With a key of their own but no secret, nobody can sign a webhook.
         return SecretStr(value or token_urlsafe())
+
+    @field_validator("api_keys")
+    @classmethod
+    def keys_cannot_be_guessed(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Fall back to a public key in development; production needs strong ones."""
+        values = [key for part in keys.get_secret_value().split(",") if (key := part.strip())]
+        if not in_production(info):
+            values = values or [DEVELOPMENT_API_KEY]
+        elif not values:
+            raise ValueError("is missing; make a key with `openssl rand -hex 32`")
+        elif DEVELOPMENT_API_KEY in values:
+            raise ValueError("has the key of development, which everybody knows")
+        elif any(len(key) < 32 or len(set(key)) < 10 for key in values):
+            raise ValueError("has a key that can be guessed; make one with `openssl rand -hex 32`")
+        # What RFC 6750 allows in `Authorization: Bearer`.
+        if not all(re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", key) for key in values):
+            raise ValueError("can have letters, digits and -._~+/= in a key, and commas between")
+        return SecretStr(",".join(values))
 
     @property
     def sandbox(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,8 +26,8 @@ class User:
 
     id: str
     """Random, so that no two databases ever give one id, and so one idempotency key, twice."""
-    email: str
-    name: str
+    email: str = field(repr=False)
+    name: str = field(repr=False)
 
 
 class Users:
@@ -39,15 +39,16 @@ class Users:
     async def add(self, email: str, name: str) -> User:
         """Store a user, or return the one who signed up with this address before."""
         # The update changes nothing: it makes RETURNING answer for a row that was there.
-        async with self._database.execute(
+        [row] = await self._database.execute_fetchall(
             "INSERT INTO users (id, email, name) VALUES (?, ?, ?)"
             " ON CONFLICT (email) DO UPDATE SET email = email RETURNING id, email, name",
             (str(uuid4()), email, name),
-        ) as cursor:
-            row = await cursor.fetchone()
-        if row is None:
-            raise RuntimeError("SQLite returned no row for an upsert")
+        )
         return User(*row)
+
+    async def ready(self) -> None:
+        """Raise unless users can be read."""
+        await self._database.execute_fetchall("SELECT 1 FROM users LIMIT 1")
 
 
 @asynccontextmanager

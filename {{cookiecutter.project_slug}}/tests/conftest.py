@@ -1,5 +1,7 @@
 """What the tests share: settings, the service with its lifespan, and PostStack on the wire."""
 
+import json
+import logging
 import os
 import socket
 import ssl
@@ -8,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 # `app.main` builds the app that `fastapi dev` serves when it is imported; the tests must neither
 # need an environment for that nor read yours.
@@ -17,16 +20,21 @@ import httpx
 import pytest
 import respx
 import uvicorn
+from aiohttp import web
 from fastapi import FastAPI
 from poststack import AsyncPostStack
 from starlette.types import ASGIApp
 
-from app.delivery import open_poststack
+from app.client import open_poststack
 from app.dispatch import DispatchSettings
+from app.logs import JSONFormatter
 from app.main import create_app
 from app.messages import Message
+from app.settings import DEVELOPMENT_API_KEY
+from app.users import Users
 
-POSTSTACK = "https://api.poststack.test"
+Logged = Callable[[], list[dict[str, Any]]]
+AUTHORIZED = {"Authorization": f"Bearer {DEVELOPMENT_API_KEY}"}
 
 
 @pytest.fixture
@@ -64,6 +72,7 @@ def serve() -> Iterator[Callable[[ASGIApp], str]]:
         thread.start()
         running.append((server, thread))
         while not server.started:
+            assert thread.is_alive(), "the server did not start"
             time.sleep(0.002)
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -75,12 +84,20 @@ def serve() -> Iterator[Callable[[ASGIApp], str]]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> DispatchSettings:
-    """Settings of a service that talks to `POSTSTACK`, where only respx answers."""
+def listener() -> Iterator[socket.socket]:
+    """PostStack's port in one test, which refuses connections until `wire` listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener
+
+
+@pytest.fixture
+def settings(tmp_path: Path, listener: socket.socket) -> DispatchSettings:
+    """Settings of a service that talks to `wire`."""
     return DispatchSettings(
         fastapi_env="development",
         poststack_api_key="sk_test_of_the_tests",
-        poststack_base_url=POSTSTACK,
+        poststack_base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
         poststack_webhook_secret="whsec_of_the_tests",  # noqa: S106  of these tests only
         sender_email="sender@example.com",
         database_path=tmp_path / "service.sqlite3",
@@ -97,9 +114,11 @@ async def app(settings: DispatchSettings) -> AsyncIterator[FastAPI]:
 
 @pytest.fixture
 async def service(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the service; its bugs become 500s here, as they would for any caller."""
+    """A client with a key; the service's bugs become 500s here, as they would for any caller."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://service", headers=AUTHORIZED
+    ) as client:
         yield client
 
 
@@ -111,10 +130,58 @@ async def poststack(settings: DispatchSettings) -> AsyncIterator[AsyncPostStack]
 
 
 @pytest.fixture
-def wire() -> Iterator[respx.Route]:
+async def router(listener: socket.socket) -> AsyncIterator[respx.MockRouter]:
+    """PostStack on a real port.
+
+    respx says what is answered and what has arrived; it patches nothing. Where it raises a
+    transport error the connection breaks.
+    """
+    router = respx.MockRouter(assert_all_called=False)
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        arrived = httpx.Request(
+            request.method,
+            str(request.url),
+            headers=list(request.headers.items()),
+            content=await request.read(),
+        )
+        try:
+            answer = await router.async_handler(arrived)
+        except httpx.TransportError:
+            if request.transport:
+                request.transport.close()
+            raise
+        return web.Response(status=answer.status_code, headers=answer.headers, body=answer.content)
+
+    runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.01)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    yield router
+    await runner.cleanup()
+
+
+@pytest.fixture
+def wire(router: respx.MockRouter) -> respx.Route:
     """PostStack's `POST /emails`, accepting everything; `wire.calls` has what it received."""
-    with respx.mock(base_url=POSTSTACK, assert_all_called=False) as router:
-        yield router.post("/emails").respond(202, json={"id": "em_1"})
+    return router.post(path="/emails").respond(202, json={"id": "em_1"})
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Logged:
+    """Read what the service has logged so far, as it stands in production's log."""
+    caplog.set_level(logging.INFO, "app")
+    monkeypatch.setattr(caplog.handler, "formatter", JSONFormatter())
+    return lambda: [json.loads(line) for line in caplog.text.splitlines()]
+
+
+@pytest.fixture
+def bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break `POST /signup` in a way that nobody foresaw."""
+
+    async def divide(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(Users, "add", divide)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import respx
 from app.dispatch import DispatchSettings
 from app.emails import receipt
 from app.orders import Order
+from tests.conftest import Logged
 
 SIGNUP = {"email": "ada@example.com", "name": "Ada"}
 ORDER: dict[str, Any] = {
@@ -78,7 +79,7 @@ async def test_notify(service: httpx.AsyncClient, wire: respx.Route) -> None:
 
 @pytest.mark.parametrize("status", [401, 422])
 async def test_notify_fails(
-    status: int, service: httpx.AsyncClient, wire: respx.Route, caplog: pytest.LogCaptureFixture
+    status: int, service: httpx.AsyncClient, wire: respx.Route, logged: Logged
 ) -> None:
     """Background: the caller has gone when the send fails, and the log says that it did."""
     wire.respond(status, json={"error": "No.", "code": "nope"})
@@ -86,7 +87,9 @@ async def test_notify_fails(
     response = await service.post("/notify", json=SIGNUP)
 
     assert response.status_code == 202
-    assert f"{response.json()['idempotency_key']}: not sent" in caplog.text
+    last = logged()[-1]
+    assert last["idempotency_key"] == response.json()["idempotency_key"]
+    assert last["message"].startswith("not sent")
 
 
 @pytest.mark.parametrize("path", ["/signup", "/notify"])

@@ -2,13 +2,14 @@
 
 import pytest
 
-from app.settings import SANDBOX_KEY, SANDBOX_WEBHOOK_SECRET, Settings, load
+from app.settings import DEVELOPMENT_API_KEY, SANDBOX_KEY, SANDBOX_WEBHOOK_SECRET, Settings, load
 
 PRODUCTION = {
     "FASTAPI_ENV": "production",
     "SENDER_EMAIL": "hello@acme.dev",
     "POSTSTACK_API_KEY": "sk_live_planted",
     "POSTSTACK_WEBHOOK_SECRET": "whsec_planted",
+    "API_KEYS": "planted-8ff2c4a1d09b4e5fb67d3c1aa2e6,\tplanted-0b2c97de41f84a6c9d55e8a3f1c7,",
 }
 
 
@@ -38,6 +39,10 @@ def test_production(production: pytest.MonkeyPatch) -> None:
     assert settings.poststack_base_url == "https://api.poststack.dev"
     assert settings.poststack_api_key.get_secret_value() == "sk_live_planted"
     assert settings.poststack_webhook_secret.get_secret_value() == "whsec_planted"
+    assert settings.api_keys.get_secret_value().split(",") == [
+        "planted-8ff2c4a1d09b4e5fb67d3c1aa2e6",
+        "planted-0b2c97de41f84a6c9d55e8a3f1c7",
+    ]
     assert not settings.sandbox
     assert "planted" not in repr(settings)
 
@@ -50,6 +55,7 @@ def test_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         "SENDER_EMAIL",
         "POSTSTACK_API_KEY",
         "POSTSTACK_WEBHOOK_SECRET",
+        "API_KEYS",
     ]
 
 
@@ -67,6 +73,14 @@ def test_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("POSTSTACK_WEBHOOK_SECRET", ""),
         ("POSTSTACK_WEBHOOK_SECRET", "  "),
         ("POSTSTACK_WEBHOOK_SECRET", SANDBOX_WEBHOOK_SECRET),
+        ("API_KEYS", ""),
+        ("API_KEYS", " , "),
+        ("API_KEYS", DEVELOPMENT_API_KEY),
+        ("API_KEYS", f"{PRODUCTION['API_KEYS']}{DEVELOPMENT_API_KEY}"),
+        ("API_KEYS", f"{PRODUCTION['API_KEYS']}planted-and-short"),
+        ("API_KEYS", "planted-planted-planted-planted-planted-"),
+        ("API_KEYS", "planted words-8ff2c4a1d09b4e5fb67d3c1aa2e6"),
+        ("API_KEYS", "plantéd-8ff2c4a1d09b4e5fb67d3c1aa2e6"),
         ("PORT", "planted"),
     ],
 )
@@ -89,6 +103,7 @@ def test_development(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.sandbox
     assert settings.poststack_base_url == "http://127.0.0.1:8123/sandbox"
     assert settings.poststack_webhook_secret.get_secret_value() == SANDBOX_WEBHOOK_SECRET
+    assert settings.api_keys.get_secret_value() == DEVELOPMENT_API_KEY
 
 
 def test_development_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,36 +1,53 @@
 """Background: sent after the response. A crash loses it, and nobody but the log hears of it."""
 
 from fastapi import APIRouter, BackgroundTasks
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app import emails
 from app.api.signup import Signup
-from app.delivery import send_or_log
-from app.dependencies import EventsDep, PostStackDep, SettingsDep
+from app.dependencies import BackgroundDep, EventsDep, SettingsDep
 from app.events import refuse_suppressed
+from app.problems import declared
+from app.security import ApiKey
 
 router = APIRouter(tags=["mail"])
 
 
 class Noted(BaseModel):
-    """The key under which the log speaks of this mail."""
+    """That the mail will be sent soon."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"idempotency_key": "notice:2f1e9d0c-5b7a-4c55-9d3e-8a1b6c4d2e0f"}]
+        },
+        use_attribute_docstrings=True,
+    )
 
     idempotency_key: str
+    """The key under which the log speaks of this mail."""
 
 
-@router.post("/notify", status_code=202)
+@router.post(
+    "/notify",
+    summary="Send a notice",
+    status_code=202,
+    dependencies=[ApiKey],
+    responses=declared(400, 401, 413, 422, 503),
+)
 async def notify(
     body: Signup,
-    background: BackgroundTasks,
+    after: BackgroundTasks,
+    background: BackgroundDep,
     events: EventsDep,
-    poststack: PostStackDep,
     settings: SettingsDep,
 ) -> Noted:
     """Send a notice of low value, soon.
 
-    Not for mail that matters: what waits in this process is lost when it stops.
+    Not for mail that matters: what waits in this process is lost when it crashes. 503 means that
+    too much waits already.
     """
+    background.refuse_overload()
     message = emails.notice(body.email, body.name, settings)
     await refuse_suppressed(message, events)
-    background.add_task(send_or_log, poststack, message)
+    after.add_task(background.send, message)
     return Noted(idempotency_key=message.idempotency_key)

@@ -1,24 +1,37 @@
 """Dispatch: mail that must not be lost."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app import emails
 from app.dependencies import DispatchDep, EventsDep, SettingsDep
 from app.events import refuse_suppressed
 from app.orders import Order
 from app.problems import declared
+from app.security import ApiKey
 
 router = APIRouter(tags=["mail"])
 
 
 class Dispatched(BaseModel):
-    """The key under which the mail goes; the same order always has the same one."""
+    """That the mail is safe."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"idempotency_key": "receipt:1001"}]},
+        use_attribute_docstrings=True,
+    )
 
     idempotency_key: str
+    """The key under which the mail goes; the same order always has the same one."""
 
 
-@router.post("/receipts", status_code=202, responses=declared(502, 503))
+@router.post(
+    "/receipts",
+    summary="Send a receipt",
+    status_code=202,
+    dependencies=[ApiKey],
+    responses=declared(400, 401, 409, 413, 422, 502, 503),
+)
 async def receipts(
     body: Order, events: EventsDep, dispatch: DispatchDep, settings: SettingsDep
 ) -> Dispatched:

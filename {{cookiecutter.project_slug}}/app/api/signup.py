@@ -2,36 +2,61 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import BaseModel, EmailStr, StringConstraints
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
 from app import emails
-from app.delivery import send
-from app.dependencies import EventsDep, PostStackDep, SettingsDep, UsersDep
+from app.delivery import SuppressedError, TemporaryError, send
+from app.dependencies import EventsDep, PostStackDep, SettingsDep, SignupLimitsDep, UsersDep
 from app.events import refuse_suppressed
 from app.problems import declared
 
 router = APIRouter(tags=["mail"])
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Name = Annotated[
+    str,
+    # PostStack takes no NUL in a subject.
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*$"),
+]
 
 
 class Signup(BaseModel):
     """Somebody who wants an account."""
 
-    email: EmailStr
-    name: Name
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": "ada@example.com", "name": "Ada"}]},
+        use_attribute_docstrings=True,
+    )
+
+    email: EmailStr = Field(repr=False)
+    """Where the mail goes."""
+    name: Name = Field(repr=False)
+    """How the mail calls them."""
 
 
 class SignedUp(BaseModel):
-    """PostStack's id of the welcome mail: accepted, which is not yet delivered."""
+    """That PostStack accepted the mail, which is not yet delivered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email_id": "em_4f9c2b71"}]},
+        use_attribute_docstrings=True,
+    )
 
     email_id: str
+    """PostStack's id of the mail to this address."""
 
 
-@router.post("/signup", status_code=201, responses=declared(502, 503))
-async def signup(
+@router.post(
+    "/signup",
+    summary="Sign up",
+    status_code=201,
+    responses=declared(400, 409, 413, 422, 429, 502, 503),
+)
+async def signup(  # noqa: PLR0913  all but one are not the caller's
     body: Signup,
+    *,
+    request: Request,
+    limits: SignupLimitsDep,
     users: UsersDep,
     events: EventsDep,
     poststack: PostStackDep,
@@ -40,8 +65,17 @@ async def signup(
     """Store the user and send a welcome mail.
 
     Safe to repeat: the same address is the same user, and the mail has the same idempotency key.
+    Anybody may ask, so the answer does not tell whether the address is known.
     """
+    limits.take(request.client and request.client.host, body.email)
     user = await users.add(body.email, body.name)
     message = emails.welcome(user, settings)
-    await refuse_suppressed(message, events)
-    return SignedUp(email_id=await send(poststack, message))
+    try:
+        await refuse_suppressed(message, events)
+        return SignedUp(email_id=await send(poststack, message))
+    except SuppressedError as known:
+        # As when a known address signs up again: the id of the mail that it got before.
+        return SignedUp(email_id=known.email_id)
+    except TemporaryError:
+        limits.give_back(body.email)
+        raise

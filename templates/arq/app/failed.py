@@ -1,0 +1,72 @@
+"""The failed list: the messages that were given up, and wait in Redis for an operator.
+
+`python -m app.failed` lists them; `python -m app.failed requeue [KEY]` queues all of them, or one,
+again.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from arq.jobs import JobStatus
+from redis import exceptions
+
+from app.dispatch import PROMPT, DispatchSettings, Queue, open_queue
+from app.settings import load
+
+
+async def entries(queue: Queue) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Go through the list."""
+    async for key, entry in queue.redis.hscan_iter(queue.failed_key):
+        yield key.decode(), json.loads(entry)
+
+
+async def show(queue: Queue) -> None:
+    """Say which messages were given up, and why, but not what was in them."""
+    count = 0
+    async for key, entry in entries(queue):
+        count += 1
+        message, reason = entry["message"], entry["reason"]
+        accepted_at = message.get("accepted_at") if isinstance(message, dict) else None
+        line = f"{key}  accepted {accepted_at}  attempts {entry['attempts']}  {reason}"
+        if await queue.status(key) not in (JobStatus.complete, JobStatus.not_found):
+            line += "  (queued again)"
+        print(line)  # noqa: T201  the command's answer
+    print(f"{count} failed")  # noqa: T201
+
+
+async def requeue(queue: Queue, only: str | None) -> None:
+    """Queue messages again; each leaves the list when PostStack has accepted it."""
+    count = 0
+    async for key, entry in entries(queue):
+        if only in (None, key):
+            count += await queue.put(key, entry["message"])
+    print(f"{count} queued again")  # noqa: T201
+
+
+async def run(
+    settings: DispatchSettings, command: str | None = None, key: str | None = None
+) -> None:
+    """Run one of the commands."""
+    async with open_queue(settings, PROMPT) as queue:
+        await (requeue(queue, key) if command else show(queue))
+
+
+def main() -> None:
+    """Read the command line and the environment, and run a command."""
+    parser = argparse.ArgumentParser(prog="python -m app.failed")
+    commands = parser.add_subparsers(dest="command")
+    again = commands.add_parser("requeue", help="queue them again")
+    again.add_argument("key", nargs="?", help="only this message")
+    arguments = parser.parse_args()
+    settings = load(DispatchSettings)
+    try:
+        asyncio.run(run(settings, **vars(arguments)))
+    except (exceptions.RedisError, OSError) as error:
+        raise SystemExit(f"Redis not reached: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The worker: takes jobs out of Redis, and calls `send`.
+
+`python -m app.worker` sends what is queued until SIGTERM, and `python -m app.worker check` exits
+with 0 while this host's worker is alive.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from arq import Retry, Worker, func
+from prometheus_client import start_http_server
+from pydantic import ValidationError
+from redis import exceptions
+from redis.asyncio.retry import Retry as Reconnect
+from redis.backoff import ExponentialBackoff
+from uvicorn.loops.auto import auto_loop_factory
+
+from app import logs, metrics
+from app.client import open_poststack
+from app.delivery import DEADLINE, PermanentError, TemporaryError, send
+from app.dispatch import PROMPT, DispatchSettings, Queue, open_queue, to_json
+from app.messages import Message, now
+from app.settings import load
+
+GIVE_UP_AFTER = timedelta(hours=48)
+"""Then an operator decides. PostStack forgets keys, and so accepts repeats, after 72 hours."""
+
+REMEMBER = timedelta(hours=72)
+"""How long a message that was sent is not queued again: as long as PostStack knows its key."""
+
+PATIENT: dict[str, Any] = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+    "retry": Reconnect(ExponentialBackoff(cap=2, base=0.1), 10),
+    "retry_on_error": [exceptions.ConnectionError, exceptions.TimeoutError, OSError],
+}
+"""Redis for a worker, which would otherwise end whenever Redis restarts."""
+
+# Not `__name__`, which is `__main__` here.
+logger = logging.getLogger("app.worker")
+
+
+async def work(settings: DispatchSettings, queue: Queue) -> None:
+    """Run a worker until SIGTERM, and let it finish what it is sending."""
+    seconds = settings.redelivery_seconds
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port)
+    # Retries are the queue's: the SDK's would hide Retry-After and use up the attempt's time.
+    async with open_poststack(settings, max_retries=0) as poststack:
+        worker = Worker(
+            # Killed workers and deployments count as tries, so GIVE_UP_AFTER is the bound.
+            [func(send_email, name="send_email", max_tries=1_000_000)],
+            queue_name=settings.queue_name,
+            redis_pool=queue.redis,
+            ctx={"queue": queue, "poststack": poststack, "seconds": min(DEADLINE, seconds * 2 / 3)},
+            job_serializer=forget,
+            job_deserializer=decode,
+            job_timeout=seconds * 5 / 6,
+            job_completion_wait=seconds,
+            keep_result=REMEMBER,
+            health_check_interval=seconds / 2,
+            health_check_key=queue.health_key,
+            max_jobs=20,
+            poll_delay=0.02,  # with arq's 0.5 a mail in an idle queue waited 265 ms
+        )
+        # How long no other worker touches a job that was begun: arq adds 10 to the job_timeout.
+        worker.in_progress_timeout_s = seconds
+        logger.info("starts to send what is in %s", settings.queue_name)
+        try:
+            with suppress(asyncio.CancelledError):  # arq's way to end after SIGTERM
+                await worker.async_run()
+        finally:
+            await worker.close()
+    logger.info("stopped")
+
+
+async def send_email(ctx: dict[str, Any], message: Any) -> None:
+    """Make one attempt at a message: the job.
+
+    Ends well or with `Retry`, and in no other way: arq drops a job that raises anything else,
+    or that exceeds `job_timeout` and does not turn its cancellation into a `Retry`.
+    """
+    key, attempt = ctx["job_id"].removeprefix(ctx["queue"].job_prefix), ctx["job_try"]
+    request_id = message.get("request_id") if isinstance(message, dict) else None
+    with logs.bound(idempotency_key=key, attempt=attempt, request_id=str(request_id or "")):
+        try:
+            reason = await try_to_send(ctx, message)
+            await settle(ctx["queue"], key, message, attempt, reason)
+        except Retry:
+            raise
+        except (Exception, asyncio.CancelledError) as error:  # Redis is away, or the worker stops.
+            raise Retry(defer=1) from error
+
+
+async def settle(queue: Queue, key: str, message: Any, attempt: int, reason: str | None) -> None:
+    """Keep in the failed list what is given up for a reason, and not what was sent."""
+    if reason is None:
+        await queue.redis.hdel(queue.failed_key, key)
+        return
+    failed_at = now().isoformat()
+    entry = {"message": message, "reason": reason, "attempts": attempt, "failed_at": failed_at}
+    await queue.redis.hset(queue.failed_key, key, json.dumps(entry))
+    metrics.FAILED.inc()
+    logger.error("given up: %s", reason)
+
+
+async def try_to_send(ctx: dict[str, Any], message: Any) -> str | None:
+    """Return None once PostStack has the message, or the reason to give it up, or raise `Retry`."""
+    # Not from `accepted_at`: what an operator puts back gets as long again.
+    deadline: datetime = ctx["enqueue_time"] + GIVE_UP_AFTER
+    if now() > deadline:
+        return f"{GIVE_UP_AFTER} have passed"
+    try:
+        await send(ctx["poststack"], Message.model_validate(message), deadline=ctx["seconds"])
+    except TemporaryError as error:
+        delay = error.delay(ctx["job_try"])
+        if now() + timedelta(seconds=delay) > deadline:
+            return str(error)
+        metrics.RETRIED.inc()
+        logger.info("again in %.1f s", delay)
+        raise Retry(defer=delay) from error
+    except PermanentError as error:
+        return str(error)
+    except ValidationError as error:
+        # Not in pydantic's words, which quote the mail.
+        fields = [".".join(map(str, fault["loc"])) for fault in error.errors()]
+        return f"not a message; see {fields}"
+    except Exception as error:
+        logger.exception("a bug")
+        return f"a bug: {type(error).__name__}"
+    return None
+
+
+def decode(raw: bytes) -> dict[str, Any]:
+    """Read a job. Of what is none, make one whose message `send_email` will refuse and keep.
+
+    arq itself deletes a job that it cannot read, and ends over a time beyond the calendar.
+    """
+    try:
+        job = json.loads(raw)
+        [message], queued_at = job["a"], int(job["et"])
+        datetime.fromtimestamp(queued_at / 1000, UTC)
+    except Exception:
+        message, queued_at = raw.decode(errors="backslashreplace"), int(now().timestamp() * 1000)
+    return {"f": "send_email", "a": [message], "k": {}, "t": None, "et": queued_at}
+
+
+def forget(result: dict[str, Any]) -> bytes:
+    """Write a job's result; only its key matters, and for 72 hours the message need not stay."""
+    return to_json(result | {"a": [], "r": None})
+
+
+async def check(queue: Queue) -> None:
+    """Exit with 1 unless the loop of this host's worker turned a moment ago."""
+    if not await queue.redis.exists(queue.health_key):
+        raise SystemExit(f"No sign of life: {queue.health_key} is not in Redis")
+
+
+async def run(settings: DispatchSettings, command: str | None) -> None:
+    """Work, or check whether somebody does."""
+    async with open_queue(settings, PROMPT if command else PATIENT) as queue:
+        await (check(queue) if command else work(settings, queue))
+
+
+def main() -> None:
+    """Read the command line and the environment, and run."""
+    parser = argparse.ArgumentParser(prog="python -m app.worker")
+    parser.add_argument("command", nargs="?", choices=["check"])
+    command = parser.parse_args().command
+    settings = load(DispatchSettings)
+    logs.configure(settings)
+    try:
+        # uvloop where uvicorn has brought it: most of a job's time goes to and from Redis.
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(run(settings, command))
+    except (exceptions.RedisError, OSError) as error:
+        raise SystemExit(f"Redis not reached: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""The worker, as it runs: a real Redis, real processes, and PostStack on the wire."""
+
+import asyncio
+import json
+import re
+import signal
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from arq import Retry
+from poststack import AsyncPostStack
+from pydantic import SecretStr
+from starlette.responses import JSONResponse
+
+from app.delivery import payload
+from app.dispatch import PROMPT, Dispatch, DispatchSettings, Queue, open_queue
+from app.failed import entries
+from app.messages import Message, now
+from app.worker import run, send_email
+from tests.conftest import Logged
+from tests.dispatch.broker import relay
+from tests.dispatch.commands import Service, another
+from tests.dispatch.postbox import Postbox, free_port, until
+
+
+async def test_one_client(
+    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+) -> None:
+    """A worker has one client, so mail after mail takes the same connection; and it counts."""
+    port = free_port()
+    with operator.worker(METRICS_PORT=str(port)):
+        await dispatch(message)
+        postbox.expect({"test:1": 0})
+        await dispatch(another(message))
+        postbox.expect({"test:1": 0, "test:2": 0})
+        async with httpx.AsyncClient() as client:
+            metrics = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+
+    assert len(postbox.connections) == 1
+    assert "\nmail_accepted_total 2.0\n" in metrics
+
+
+async def test_temporary_error(
+    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+) -> None:
+    """A temporary error is tried again when PostStack wishes, and it is the same mail."""
+    postbox.answers.append(JSONResponse({"error": "Busy"}, 503, {"retry-after": "1"}))
+    await dispatch(message)
+
+    with operator.worker():
+        postbox.expect({"test:1": 0})
+
+    assert postbox.bodies == [payload(message)] * 2
+    [delay] = re.findall(r"again in ([\d.]+) s  idempotency_key=test:1  attempt=1\n", operator.log)
+    assert 1 <= float(delay) <= 2
+
+
+async def test_unreadable_jobs(
+    queue: Queue, dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+) -> None:
+    """Jobs that cannot be read are kept and reported; the worker goes on."""
+    unreadable = [
+        b"\x80\x04pickle",
+        b"[" * 100_000,
+        b'{"f": "other", "a": [1, 2], "k": {}, "t": null, "et": 1}',
+        b'{"f": "send_email", "a": [{}], "k": {}, "t": null, "et": 1e300}',
+        b'{"f": "send_email", "a": [{"to": "ada@example.com"}], "k": {"x": 1}, "et": 4e12}',
+    ]
+    for number, raw in enumerate(unreadable):
+        operator.stored.set(f"arq:job:{operator.queue}:bad-{number}", raw)
+        operator.stored.zadd(operator.queue, {f"{operator.queue}:bad-{number}": 1})
+    await dispatch(message)
+
+    with operator.worker():
+        postbox.expect({"test:1": 0})
+        until(lambda: operator.stored.hlen(queue.failed_key) == len(unreadable))
+
+    assert operator.log.count("given up: not a message; see") == len(unreadable)
+    assert "ada@example.com" not in operator.log
+    failed = dict([item async for item in entries(queue)])
+    assert failed["bad-0"]["message"] == "\\x80\x04pickle"
+    assert failed["bad-4"]["message"] == {"to": "ada@example.com"}
+
+
+async def test_log(dispatch: Dispatch, message: Message, operator: Service) -> None:
+    """In production a worker's lines are JSON, and those of an attempt say which it is."""
+    production = {
+        "FASTAPI_ENV": "production",
+        "SENDER_EMAIL": "hello@acme.dev",
+        "POSTSTACK_BASE_URL": f"https://127.0.0.1:{free_port()}",
+        "POSTSTACK_WEBHOOK_SECRET": "whsec_1",
+        "API_KEYS": "planted-8ff2c4a1d09b4e5fb67d3c1aa2e6",
+    }
+    await dispatch(message.model_copy(update={"request_id": "request-1"}))
+
+    with operator.worker(**production):
+        operator.expect_log("again in")
+
+    about = {"request_id": "request-1", "idempotency_key": "test:1", "attempt": 1}
+    lines = [json.loads(line) for line in operator.log.splitlines()]
+    assert [
+        (line["message"].split(" ")[0], line.items() >= about.items()) for line in lines[:3]
+    ] == [
+        ("starts", False),
+        ("PostStack", True),
+        ("again", True),
+    ]
+
+
+async def test_killed_worker(
+    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+) -> None:
+    """The mail of a worker that is killed while it sends is sent by another, and is one mail."""
+    postbox.silent = True
+    await dispatch(message)
+    with operator.worker() as worker:
+        postbox.expect({"test:1": 0})
+        worker.kill()
+        worker.wait()
+    postbox.silent = False
+
+    with operator.worker():
+        postbox.expect({"test:1": 1})
+
+    assert postbox.bodies == [payload(message)] * 2
+
+
+async def test_stopped_worker(
+    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+) -> None:
+    """A worker that is asked to stop finishes what it is sending, and takes nothing new."""
+    postbox.silent = True
+    await dispatch(message)
+    with operator.worker() as worker:
+        postbox.expect({"test:1": 0})
+        worker.terminate()
+        await asyncio.sleep(0.5)
+        assert worker.poll() is None
+        await dispatch(another(message))
+        await asyncio.sleep(0.3)
+        postbox.silent = False
+        assert worker.wait(20) == 0
+
+    assert postbox.mails() == {"test:1": 0}
+    left = operator.stored.zrange(operator.queue, 0, -1)
+    assert left == [f"{operator.queue}:test:2".encode()]
+
+
+async def test_redis_restarts(
+    dispatch: Dispatch,
+    message: Message,
+    operator: Service,
+    postbox: Postbox,
+    redis_url: str,
+) -> None:
+    """A worker outlives the absence of Redis, and takes what came meanwhile."""
+    port = free_port()
+    with ExitStack() as stack:
+        async with relay(redis_url, port) as url:
+            worker = stack.enter_context(operator.worker(REDIS_URL=url))
+            await dispatch(message)
+            await asyncio.to_thread(postbox.expect, {"test:1": 0})
+        await dispatch(another(message))
+        await asyncio.sleep(1)
+        async with relay(redis_url, port):
+            await asyncio.to_thread(postbox.expect, {"test:1": 0, "test:2": 0})
+            worker.terminate()
+            assert await asyncio.to_thread(worker.wait, 20) == 0
+
+
+async def test_health(
+    queue: Queue, dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+) -> None:
+    """`check` tells a worker that is idle or busy from one that is frozen, and from no Redis."""
+    postbox.silent = True
+    with operator.worker() as worker:
+        until(lambda: operator.stored.exists(queue.health_key))
+        assert operator.run("app.worker", "check") == (0, "")
+        await dispatch(message)
+        postbox.expect({"test:1": 0})
+        await run(operator.settings, "check")
+        worker.send_signal(signal.SIGSTOP)
+        until(lambda: not operator.stored.exists(queue.health_key), 3)
+        with pytest.raises(SystemExit, match="No sign of life"):
+            await run(operator.settings, "check")
+        worker.kill()
+        worker.wait()
+
+    code, said = operator.run(
+        "app.worker", "check", REDIS_URL=f"redis://:planted@127.0.0.1:{free_port()}/0"
+    )
+    assert (code, said.count("\n")) == (1, 1)
+    assert "planted" not in said
+
+
+def attempt(queue: Queue, poststack: object, **changes: object) -> dict[str, Any]:
+    """What arq tells a job."""
+    return {
+        "queue": queue,
+        "poststack": poststack,
+        "seconds": 5.0,
+        "job_id": f"{queue.name}:test:1",
+        "job_try": 7,
+        "enqueue_time": now(),
+    } | changes
+
+
+async def test_deadline(
+    queue: Queue, poststack: AsyncPostStack, message: Message, postbox: Postbox
+) -> None:
+    """A message is given up 48 hours after it was queued, and before if it would have to wait."""
+    data = message.model_dump(mode="json")
+    postbox.answers.append(JSONResponse({"error": "Busy"}, 503, {"retry-after": "3600"}))
+
+    late = now() - timedelta(hours=47, minutes=30)
+    await send_email(attempt(queue, poststack, enqueue_time=late), data)
+    [(_, entry)] = [failed async for failed in entries(queue)]
+    assert (entry["message"], entry["attempts"]) == (data, 7)
+    assert entry["reason"].startswith("PostStack answered 503")
+
+    too_late = now() - timedelta(hours=48, seconds=1)
+    await send_email(attempt(queue, poststack, enqueue_time=too_late), data)
+    [(_, entry)] = [failed async for failed in entries(queue)]
+    assert entry["reason"] == "2 days, 0:00:00 have passed"
+    assert len(postbox.bodies) == 1
+
+
+async def test_bug(queue: Queue, operator: Service, message: Message, logged: Logged) -> None:
+    """A bug does not lose the message either, and leaves its stack trace in the log."""
+    await send_email(attempt(queue, poststack=None), message.model_dump(mode="json"))
+
+    assert operator.stored.hexists(queue.failed_key, "test:1")
+    bug, given_up = logged()
+    assert "Traceback" in bug["exception"]
+    assert given_up["message"] == "given up: a bug: AttributeError"
+    for line in (bug, given_up):
+        assert (line["idempotency_key"], line["attempt"]) == ("test:1", 7)
+
+
+async def test_interrupted_attempt(
+    queue: Queue, poststack: AsyncPostStack, message: Message, postbox: Postbox
+) -> None:
+    """An attempt that arq cancels, or that finds Redis away, is made again."""
+    data = message.model_dump(mode="json")
+    postbox.silent = True
+    running = asyncio.create_task(send_email(attempt(queue, poststack), data))
+    await asyncio.sleep(0.2)
+    running.cancel()
+    with pytest.raises(Retry):
+        await running
+
+    url = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
+    async with open_queue(
+        DispatchSettings(fastapi_env="development", redis_url=url), PROMPT
+    ) as gone:
+        with pytest.raises(Retry):
+            await send_email(attempt(gone, poststack=None), data)
+
+
+def test_worker_refuses(operator: Service) -> None:
+    """A worker with bad settings ends with exit code 1 and a line for each."""
+    code, said = operator.run("app.worker", QUEUE_NAME="Mail", METRICS_PORT="-1")
+
+    assert code == 1
+    assert [line.split()[0] for line in said.splitlines()[1:]] == ["QUEUE_NAME", "METRICS_PORT"]

@@ -1,0 +1,77 @@
+"""PostStack's client: the SDK's, over connections of our choice, one for each process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from poststack import AsyncPostStack
+
+from app.settings import Settings
+
+
+@asynccontextmanager
+async def open_poststack(
+    settings: Settings, *, max_retries: int = 3
+) -> AsyncIterator[AsyncPostStack]:
+    """Open the client, and with it the one connection pool, of this process.
+
+    `max_retries` are the SDK's own, within one call.
+    """
+    async with AsyncPostStack(
+        api_key=settings.poststack_api_key.get_secret_value(),
+        base_url=settings.poststack_base_url,
+        timeout=10.0,  # seconds, of one attempt
+        max_retries=max_retries,
+    ) as poststack:
+        # httpx keeps 20 connections, and searches them in quadratic time. At 64 callers the SDK as
+        # it comes makes 0.2 times the sends a second, each over a connection of its own. It has no
+        # public seam for this; `tests/test_client.py` notices when a new version moves it.
+        sdk = poststack._client
+        sdk._httpx = Connections(sdk._httpx)  # type: ignore[assignment]
+        yield poststack
+
+
+class Connections:
+    """What the SDK asks of `httpx.AsyncClient`, done by aiohttp; at most 100 at once."""
+
+    def __init__(self, replaced: httpx.AsyncClient) -> None:
+        self._url = str(replaced.base_url).rstrip("/")
+        self._session = ClientSession(
+            connector=TCPConnector(ssl=httpx.create_ssl_context()),
+            cookie_jar=DummyCookieJar(),
+            headers=replaced.headers,
+            proxy=find_proxy(replaced.base_url),
+            auto_decompress=False,
+        )
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: float,  # noqa: ASYNC109  the SDK's signature
+        **content: Any,
+    ) -> httpx.Response:
+        """Make one attempt; raises `httpx.TransportError`, as the SDK expects."""
+        limit = ClientTimeout(total=timeout)
+        try:
+            async with self._session.request(
+                method, self._url + path, timeout=limit, allow_redirects=False, **content
+            ) as answer:
+                body = await answer.read()
+        except (ClientError, OSError) as error:  # a timeout is one
+            raise httpx.TransportError(repr(error)) from error
+        return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+def find_proxy(url: httpx.URL) -> str | None:
+    """Follow HTTPS_PROXY, ALL_PROXY and NO_PROXY; aiohttp would ask a thread, for every request."""
+    proxies = getproxies()
+    return None if proxy_bypass(url.host) else proxies.get(url.scheme) or proxies.get("all")

@@ -1,0 +1,1 @@
+# % include cookiecutter.__queue ~ "/tests/test_dispatch.py"
