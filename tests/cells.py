@@ -62,10 +62,9 @@ def daily() -> list[Cell]:
     here = [version for version in PYTHONS if find_python(version)] or [PYTHONS[0]]
     oldest, newest, between = here[0], here[-1], here[len(here) // 2]
     return [
-        Cell("none", newest),
+        Cell("none", newest, "lowest-direct", "odd"),
         Cell("arq", between),
         Cell("celery", oldest),
-        Cell("none", oldest, "lowest-direct", "odd"),
     ]
 
 

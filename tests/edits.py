@@ -35,8 +35,15 @@ async def reminders() -> list[str]:
 NEW_FILES = {
     "app/api/reminders.py": ROUTE,
     "app/emails/reminder/subject.txt": "Your order {{ order_id }}\n",
-    "app/emails/reminder/body.txt": "Hello,\n\nyour order {{ order_id }} waits for you.\n",
-    "app/emails/reminder/body.html": "<p>Your order {{ order_id }} waits for you.</p>\n",
+    "app/emails/reminder/body.txt": (
+        "Hello,\n\nyour order {{ order_id }} waits for you.\n\n{{ service_name }}\n"
+    ),
+    "app/emails/reminder/body.html": (
+        '{% extends "layout.html" %}\n'
+        "{% block content %}\n"
+        "    <p>Your order {{ order_id }} waits for you.</p>\n"
+        "{% endblock %}\n"
+    ),
 }
 SETTING = '''    support_email: EmailStr = "help@acme.dev"
     """Where readers of our mail write to."""
@@ -45,7 +52,7 @@ SETTING = '''    support_email: EmailStr = "help@acme.dev"
 TESTS = {
     "test_emails.py": (
         '        emails.reminder("ada@example.com", "1001", settings),\n',
-        "        emails.receipt(",
+        "    ]\n\n\ndef test_injection",
     ),
     "test_openapi.py": (
         '    ("get", "/reminders"): ("reminders", {200, 401, 500}),\n',

@@ -15,7 +15,7 @@ from tests.server import free_port, running
 
 WORKER = "uv run poe worker"
 ELSEWHERE = {
-    "uv run poe check": "test_bake.test_check",
+    "uv run poe check": "test_cells.test_check",
     "uv run pytest tests/test_password_resets.py": "test_docs.test_add_an_email",
     "uv sync": "tests.conftest.installed",
     "uvx copier update": "test_update",
