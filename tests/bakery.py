@@ -20,9 +20,17 @@ UV = os.environ.get("UV") or shutil.which("uv") or str(SCRIPTS / "uv")
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return ours, less what belongs to the tests' own project and run."""
+    """Return ours, less what belongs to the tests' own project and run.
+
+    And less what keeps bytecode away: each of a bake's processes would compile all it imports.
+    """
     ours = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    for name in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "COV_CORE_SOURCE"):
+    for name in (
+        "COV_CORE_SOURCE",
+        "PYTHONDONTWRITEBYTECODE",
+        "UV_PROJECT_ENVIRONMENT",
+        "VIRTUAL_ENV",
+    ):
         ours.pop(name, None)
     return ours | extra
 

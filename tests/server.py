@@ -89,11 +89,14 @@ def running(project: Path, command: Sequence[str], url: str | None, **extra: str
                 time.sleep(0.1)
         yield log
     finally:
-        # The reloader of `fastapi dev` is a parent of the server: end both.
+        # The reloader of `fastapi dev` is a parent of the server, and a shell or uv may be its own:
+        # end all, and see that they end. uvicorn's reloader can hang when both get the signal.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                process.poll()  # a dead leader is a member of its group until somebody asks
+                os.killpg(process.pid, 0)
+                time.sleep(0.02)
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
