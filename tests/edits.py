@@ -70,7 +70,7 @@ def edit(project: Path) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(content, encoding="utf-8")
     insert(project / "app/settings.py", SETTING, before="    database_path: Path")
-    insert(project / "app/emails/__init__.py", "from datetime import date\n", before="from uuid")
+    insert(project / "app/emails/__init__.py", "from datetime import date\n", before="from hashlib")
     emails = project / "app/emails/__init__.py"
     emails.write_text(emails.read_text("utf-8") + REMINDER, encoding="utf-8")
     include(project / "app/api/__init__.py")

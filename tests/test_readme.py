@@ -140,7 +140,7 @@ def test_service(backend: str, answers: str, installed: Baker, brokers: Brokers)
         assert shell(take("curl .*/webhooks/poststack")) == "401"
         events = take("curl .*/events/em_1").replace("em_1", json.loads(answer)["email_id"])
         deadline = time.monotonic() + 10
-        while '"delivered"' not in shell(events):
+        while '"delivered"' not in shell(events, API_KEY="key_for_development"):
             assert time.monotonic() < deadline
     if backend != "none":
         assert shell(take("uv run poe failed"), **settings).endswith("0 failed\n")

@@ -42,7 +42,7 @@ def test_signup_reaches_poststack(backend: str, installed: Baker, tmp_path: Path
 
     assert answer.stdout == '{"email_id":"em_1"}'
     [mail] = received
-    assert re.fullmatch(r"welcome:[0-9a-f-]{36}", mail.pop("idempotency_key"))
+    assert re.fullmatch(r"welcome:[0-9a-f-]{36}:[0-9a-f]{8}", mail.pop("idempotency_key"))
     assert "<h1>Welcome, Ada!</h1>" in mail.pop("html")
     assert mail.pop("text").startswith("Hello Ada,\n\nwelcome to Acme Mail.")
     assert mail == {

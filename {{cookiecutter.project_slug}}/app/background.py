@@ -10,7 +10,7 @@ from app.messages import Message
 
 ROOM = 500
 """Sends under way at once. FastAPI's background tasks have no limit of their own: behind a slow
-PostStack they filled 505 MB within 12 s, and were sent a minute later."""
+PostStack they fill the memory, and the last is sent long after it was asked for."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +22,14 @@ class Background:
         self._poststack = poststack
         self._room = room
 
-    def refuse_overload(self) -> None:
-        """Raise `TemporaryError` while there is no room."""
+    def take_room(self) -> None:
+        """Take the room for one `send`, which gives it back, or raise `TemporaryError`."""
         if self._room <= 0:
-            raise TemporaryError(f"{ROOM} messages wait to be sent")
+            raise TemporaryError("too many messages wait to be sent")
+        self._room -= 1
 
     async def send(self, message: Message) -> None:
         """Send, with the log for the only witness of a failure."""
-        self._room -= 1
         try:
             await send(self._poststack, message)
         except DeliveryError as error:

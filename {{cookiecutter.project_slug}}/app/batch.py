@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from poststack import AsyncPostStack, PostStackError
 
+from app import logs
 from app.delivery import (
     DEADLINE,
     DeliveryError,
@@ -55,7 +56,7 @@ async def send_batch(
                     items = data
     except PostStackError as error:
         if error.status_code not in (400, 422):
-            return [refusal(error, message) for message in messages]
+            return [refusal_of(message, error) for message in messages]
         logger.warning("a batch of %d was refused: %d", len(messages), error.status_code)
     except (httpx.HTTPError, TimeoutError, ValueError) as error:
         logger.warning("PostStack not reached with a batch of %d: %r", len(messages), error)
@@ -65,6 +66,12 @@ async def send_batch(
     return await asyncio.gather(
         *(settle(poststack, *pair) for pair in zip(messages, items, strict=True))
     )
+
+
+def refusal_of(message: Message, error: PostStackError) -> DeliveryError:
+    """Take what befell the call for what befell this message."""
+    with logs.bound(**message.log_fields):
+        return refusal(error, message)
 
 
 async def settle(poststack: AsyncPostStack, message: Message, item: Any) -> str | DeliveryError:

@@ -6,7 +6,14 @@ from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientError,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 from poststack import AsyncPostStack
 
 from app.settings import Settings
@@ -27,8 +34,9 @@ async def open_poststack(
         max_retries=max_retries,
     ) as poststack:
         # httpx keeps 20 connections, and searches them in quadratic time. At 64 callers the SDK as
-        # it comes makes 0.2 times the sends a second, each over a connection of its own. It has no
-        # public seam for this; `tests/test_client.py` notices when a new version moves it.
+        # it comes makes 0.2 times the sends a second, each over a connection of its own. Another
+        # transport below httpx would need no underscores, but leaves httpx's own work to do.
+        # `tests/test_client.py` notices when a new version of the SDK moves this seam.
         sdk = poststack._client
         sdk._httpx = Connections(sdk._httpx)  # type: ignore[assignment]
         yield poststack
@@ -62,8 +70,11 @@ class Connections:
                 method, self._url + path, timeout=limit, allow_redirects=False, **content
             ) as answer:
                 body = await answer.read()
+        # Neither their reprs nor their stack traces, which can quote a proxy's password.
+        except ClientResponseError as error:
+            raise httpx.TransportError(f"{type(error).__name__}: {error.status}") from None
         except (ClientError, OSError) as error:  # a timeout is one
-            raise httpx.TransportError(repr(error)) from error
+            raise httpx.TransportError(f"{type(error).__name__}: {error}") from None
         return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
 
     async def aclose(self) -> None:

@@ -142,6 +142,7 @@ def refusal(error: PostStackError, message: Message) -> DeliveryError:
     logger.log(level, answer)
     if temporary:
         return TemporaryError(answer, error.retry_after)
+    metrics.REFUSED.inc()
     # A 422 in PostStack's changelog, without a code that would tell it from the others.
     if error.status_code in (409, 422) and "idempotency" in words.lower():
         return ConflictError(answer)

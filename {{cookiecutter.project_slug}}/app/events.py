@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from app import logs, metrics
 from app.database import open_database
 from app.delivery import SuppressedError
-from app.messages import Message
+from app.messages import Message, fold
 
 EventType = Literal["delivered", "bounced", "soft_bounced", "complained", "unsubscribed"]
 """The events that are stored, in PostStack's words."""
@@ -54,11 +54,6 @@ class Event(BaseModel):
     time: AwareDatetime
 
 
-def fold(address: str) -> str:
-    """Make addresses that differ only in case equal; SQLite could do it for ASCII alone."""
-    return address.casefold()
-
-
 class Events:
     """The events of one database; safe to share between requests and processes."""
 
@@ -96,6 +91,8 @@ class Events:
 async def open_events(path: Path) -> AsyncIterator[Events]:
     """Open the events in the database at `path`."""
     async with open_database(path, SCHEMA) as database:
+        # On disk before PostStack is answered, as it does not repeat itself after a power cut.
+        await database.execute("PRAGMA synchronous = FULL")
         database.row_factory = aiosqlite.Row
         yield Events(database)
 

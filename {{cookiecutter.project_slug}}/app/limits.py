@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_address
 
 from fastapi import HTTPException
 
-from app.events import fold
+from app.messages import fold
 from app.settings import Settings
 
 
@@ -71,11 +71,17 @@ class SignupLimits:
         The client first, so that nobody can use up the memory for the recipients.
         """
         self._clients.take(network(host))
-        self._recipients.take(fold(recipient))
+        self._recipients.take(mailbox(recipient))
 
     def give_back(self, recipient: str) -> None:
         """Let the recipient's signup be repeated, as a 503 asks for."""
-        self._recipients.give_back(fold(recipient))
+        self._recipients.give_back(mailbox(recipient))
+
+
+def mailbox(address: str) -> str:
+    """Return what all of somebody's addresses have in common: `ada+1@` and `ada+2@` are Ada's."""
+    local, _, domain = fold(address).rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
 
 
 def network(host: str | None) -> str:

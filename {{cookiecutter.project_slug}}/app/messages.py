@@ -11,6 +11,11 @@ from app import logs
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s@]+@[^\s@]+$", max_length=320)]
 
 
+def fold(address: str) -> str:
+    """Make addresses that differ only in case equal; SQLite could do it for ASCII alone."""
+    return address.casefold()
+
+
 def now() -> datetime:
     """Return the present moment in UTC."""
     return datetime.now(UTC)

@@ -5,7 +5,8 @@ from prometheus_client import Counter, Histogram
 ACCEPTED = Counter("mail_accepted", "Messages that PostStack has accepted.")
 RETRIED = Counter("mail_retried", "Attempts of a worker that failed and will be repeated.")
 SKIPPED = Counter("mail_skipped", "Messages not sent because their recipient is suppressed.")
-FAILED = Counter("mail_failed", "Messages that will not be tried again.")
+REFUSED = Counter("mail_refused", "Messages that PostStack has refused for good.")
+FAILED = Counter("mail_failed", "Messages given up where no caller waits for the outcome.")
 SECONDS = Histogram(
     "mail_acceptance_seconds",
     "Seconds from the service's acceptance of a message to PostStack's.",

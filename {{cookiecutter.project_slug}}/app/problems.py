@@ -115,7 +115,10 @@ def example(status: int) -> dict[str, Any]:
 async def on_invalid_request(_: Request, error: RequestValidationError) -> ProblemResponse:
     """Answer 422 and name every field at fault."""
     errors = [
-        InvalidField(field=".".join(map(str, fault["loc"])), detail=fault["msg"])
+        InvalidField(
+            field=".".join(map(str, fault["loc"])),
+            detail=fault["msg"].removeprefix("Value error, "),
+        )
         for fault in error.errors()
     ]
     return problem(422, "The request does not fit the API's description.", errors=errors)

@@ -37,7 +37,8 @@ class Settings(BaseSettings):
     """Set to `development` by `fastapi dev`; anything unsafe is refused in `production`."""
 
     port: int = 8000
-    """The port that `fastapi dev` and `fastapi run` listen on, and so the sandbox's."""
+    """The port that `fastapi dev` listens on, and so the sandbox's. Not for a file `.env`, which
+    FastAPI's command does not read."""
 
     service_name: str = "{{cookiecutter.project_name}}"
     """How the emails and the API's pages call the service."""

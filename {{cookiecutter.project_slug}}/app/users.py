@@ -9,11 +9,13 @@ from uuid import uuid4
 import aiosqlite
 
 from app.database import open_database
+from app.messages import fold
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (
     id TEXT PRIMARY KEY,
-    email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    folded TEXT NOT NULL UNIQUE,
+    email TEXT NOT NULL,
     name TEXT NOT NULL,
     created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 )
@@ -40,9 +42,9 @@ class Users:
         """Store a user, or return the one who signed up with this address before."""
         # The update changes nothing: it makes RETURNING answer for a row that was there.
         [row] = await self._database.execute_fetchall(
-            "INSERT INTO users (id, email, name) VALUES (?, ?, ?)"
-            " ON CONFLICT (email) DO UPDATE SET email = email RETURNING id, email, name",
-            (str(uuid4()), email, name),
+            "INSERT INTO users (id, folded, email, name) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (folded) DO UPDATE SET email = email RETURNING id, email, name",
+            (str(uuid4()), fold(email), email, name),
         )
         return User(*row)
 

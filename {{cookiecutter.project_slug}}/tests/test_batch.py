@@ -15,6 +15,7 @@ from app.delivery import PermanentError, RecipientError, TemporaryError
 from app.dispatch import DispatchSettings
 from app.messages import Message
 from sandbox.main import create_sandbox
+from tests.conftest import Logged
 
 
 def numbered(message: Message, count: int) -> list[Message]:
@@ -120,6 +121,7 @@ async def test_refused(
     answer: httpx.Response | Exception,
     outcome: TemporaryError | PermanentError,
     *,
+    logged: Logged,
     poststack: AsyncPostStack,
     wire: respx.Route,
     batches: respx.Route,
@@ -135,3 +137,6 @@ async def test_refused(
         assert type(each) is type(outcome)
         assert getattr(each, "retry_after", None) == getattr(outcome, "retry_after", None)
     assert not wire.called
+    if isinstance(answer, httpx.Response):
+        keys = [line["idempotency_key"] for line in logged()]
+        assert keys == [f"test:{n}" for n in range(MOST)]

@@ -22,6 +22,7 @@ from app.delivery import (
 )
 from app.messages import Message
 from app.settings import Settings
+from tests.test_roads import SIGNUP
 
 
 async def test_wire(poststack: AsyncPostStack, wire: respx.Route, message: Message) -> None:
@@ -198,10 +199,18 @@ def test_delay() -> None:
         assert most / 2 <= min(delays) < max(delays) <= most
 
 
+COUNTED = {
+    "mail_accepted_total": 1,
+    "mail_acceptance_seconds_count": 1,
+    "mail_refused_total": 2,
+    "mail_failed_total": 1,
+}
+
+
 async def test_metrics(
     service: httpx.AsyncClient, poststack: AsyncPostStack, wire: respx.Route, message: Message
 ) -> None:
-    """Prometheus sees what was accepted, how long that took, and what failed."""
+    """Prometheus sees what was accepted, how long that took, what was refused, and what failed."""
 
     async def counted() -> dict[str, float]:
         lines = (await service.get("/metrics")).text.splitlines()
@@ -213,8 +222,10 @@ async def test_metrics(
     before = await counted()
     await send(poststack, message)
     wire.respond(401)
-    await Background(poststack).send(message)
+    background = Background(poststack)
+    background.take_room()
+    await background.send(message)
+    assert (await service.post("/signup", json=SIGNUP)).status_code == 502
     after = await counted()
 
-    for name in ("mail_accepted_total", "mail_failed_total", "mail_acceptance_seconds_count"):
-        assert after[name] == before[name] + 1
+    assert {name: after[name] - before[name] for name in COUNTED} == COUNTED

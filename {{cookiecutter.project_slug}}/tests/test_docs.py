@@ -1,12 +1,19 @@
 """The documentation is true where that can be checked: the settings, and every link."""
 
+import json
 import re
+from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from pathlib import Path
+from typing import Any
 
 import pytest
+import respx
+from poststack import AsyncPostStack
 
 from app.dispatch import DispatchSettings
+from app.orders import Order
 from tests.settings_page import PAGE, page
+from tests.test_roads import ORDER
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
@@ -30,6 +37,26 @@ def test_settings() -> None:
 def test_settings_say_what_they_do(name: str) -> None:
     """No setting is without a description."""
     assert DispatchSettings.model_fields[name].description
+
+
+async def test_batch(
+    poststack: AsyncPostStack, router: respx.MockRouter, settings: DispatchSettings
+) -> None:
+    """The example of many mails works as it stands, and a second run sends the same keys."""
+    text = (PROJECT / "docs/batch.md").read_text("utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    program = compile(code, "batch.md", "exec", PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    batches = router.post(path="/emails/batch").respond(401, json={"error": "No."})
+    orders = [Order.model_validate(ORDER)]
+    names: dict[str, Any] = {"poststack": poststack, "settings": settings, "orders": orders}
+
+    for _ in range(2):
+        await eval(program, names)  # noqa: S307  our own page
+        assert names["failed"] == names["messages"]
+
+    first, second = (call.request.content for call in batches.calls)
+    assert first == second
+    assert json.loads(first)["emails"][0]["idempotency_key"] == "receipt:1001"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

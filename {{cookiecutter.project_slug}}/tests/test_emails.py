@@ -63,10 +63,13 @@ def test_keys(settings: Settings) -> None:
     """A key names the reason for the mail: the user, the order, or for a notice the call."""
     first = [message.idempotency_key for message in all_emails(settings, "Ada")]
     second = [message.idempotency_key for message in all_emails(settings, "Ada")]
+    renamed = settings.model_copy(update={"service_name": "Other"})
+    reworded = [message.idempotency_key for message in all_emails(renamed, "Ada")]
 
-    assert first[0] == second[0] == "welcome:u1"
+    assert first[0] == second[0] != reworded[0]
+    assert first[0].startswith("welcome:u1:")
     assert first[1] != second[1]
-    assert first[2] == second[2] == "receipt:1001"
+    assert first[2] == second[2] == reworded[2] == "receipt:1001"
 
 
 def test_missing_variable(settings: Settings) -> None:

@@ -1,12 +1,17 @@
 """`/signup` is for everybody, but nobody can flood a mailbox with it, or learn who is known."""
 
+from collections.abc import Callable
+
 import httpx
 import pytest
 import respx
 from fastapi import FastAPI, HTTPException
+from starlette.types import ASGIApp
 
 from app.dispatch import DispatchSettings
 from app.limits import Limit, network
+from app.main import create_app
+from sandbox.main import create_sandbox
 from tests.test_problems import problem
 from tests.test_roads import SIGNUP
 from tests.test_webhooks import post as post_webhook
@@ -45,10 +50,10 @@ def taken(limit: Limit, key: str) -> bool:
 
 
 async def test_recipient(service: httpx.AsyncClient, wire: respx.Route) -> None:
-    """One address, in any case, gets as many as one does; the others are not touched."""
+    """One mailbox, by whichever of its addresses, gets so many; the others are not touched."""
     statuses = [
         problem(response) if response.is_error else (response.status_code, "")
-        for email in ("ada@example.com", "ADA@example.com", "Ada@Example.COM")
+        for email in ("ada@example.com", "ADA@example.com", "Ada+1@Example.COM")
         for response in [await service.post("/signup", json=SIGNUP | {"email": email})]
     ]
 
@@ -101,6 +106,22 @@ async def test_strangers_learn_nothing(service: httpx.AsyncClient, wire: respx.R
         del answer.headers["x-request-id"]
     assert new.headers == known.headers == suppressed.headers
     assert wire.call_count == 2
+
+
+async def test_strangers_learn_nothing_from_a_new_wording(
+    serve: Callable[[ASGIApp], str], settings: DispatchSettings
+) -> None:
+    """A known address that signs up again after the mail has changed gets what any address gets."""
+    url = serve(create_sandbox(api_key="sk_test_of_the_tests"))
+    for name in ("Before", "After"):
+        changed = {"poststack_base_url": url, "service_name": name}
+        app = create_app(settings.model_copy(update=changed))
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+        ):
+            assert (await client.post("/signup", json=SIGNUP)).status_code == 201
 
 
 def test_window() -> None:

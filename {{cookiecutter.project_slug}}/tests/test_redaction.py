@@ -1,7 +1,11 @@
 """Secrets and personal data stay out of logs, errors and reprs, whatever goes wrong."""
 
+import asyncio
 import json
 import logging
+import socket
+import traceback
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +17,7 @@ from pydantic import SecretStr, ValidationError
 
 from app.api.signup import Signup
 from app.client import open_poststack
+from app.delivery import TemporaryError, send
 from app.dispatch import DispatchSettings
 from app.emails import receipt
 from app.events import Event
@@ -61,8 +66,7 @@ ANSWERS: list[httpx.Response | Exception | Callable[[httpx.Request], httpx.Respo
     httpx.Response(429, json={"error": f"too many for {RECIPIENT}", "code": "quota_exceeded"}),
     httpx.Response(500, json={"error": f"<{RECIPIENT}>: sk_{MARK}"}, headers=LATER),
     httpx.Response(503, text=f"<html>{RECIPIENT}</html>", headers=LATER),
-    httpx.ConnectError("refused"),
-    httpx.ReadTimeout("no answer"),
+    httpx.ReadError("cut off"),
 ]
 
 
@@ -143,6 +147,46 @@ async def test_planted(
     [bounce] = [json.loads(line) for line in log.text.splitlines() if '"bounced,' in line]
     assert bounce["email_id"] == "em_1"
     assert MARK not in log.text.lower()
+
+
+PROXY_ANSWERS = [
+    b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.1 200 Connection established\r\n\r\nno TLS",
+    b"",
+]
+
+
+@pytest.mark.parametrize("answer", PROXY_ANSWERS, ids=["refuses", "no TLS behind it", "hangs up"])
+async def test_proxy(
+    answer: bytes,
+    listener: socket.socket,
+    settings: DispatchSettings,
+    *,
+    message: Message,
+    log: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The password of a proxy that fails is in no line of a log and no error."""
+    port = listener.getsockname()[1]
+    monkeypatch.setenv("https_proxy", f"http://{MARK}-user:{MARK}-password@127.0.0.1:{port}")
+    elsewhere = settings.model_copy(update={"poststack_base_url": "https://api.poststack.test"})
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with (
+        await asyncio.start_server(refuse, sock=listener),
+        open_poststack(elsewhere, max_retries=0) as poststack,
+    ):
+        with pytest.raises(TemporaryError) as error:
+            await send(poststack, message)
+
+    told = "".join(traceback.format_exception(error.value)) + log.text
+    assert "PostStack not reached" in told
+    encoded = b64encode(f"{MARK}-user:{MARK}-password".encode()).decode()
+    assert not [secret for secret in (MARK, encoded) if secret in told]
 
 
 async def test_reprs(settings: DispatchSettings, app: FastAPI) -> None:

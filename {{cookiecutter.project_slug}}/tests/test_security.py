@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from hashlib import sha256
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ import respx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from app import api
 from app.dispatch import DispatchSettings
 from app.main import create_app
 from app.security import HEADERS, MAX_BYTES
@@ -25,6 +27,8 @@ PUBLIC = {
     ("POST", "/signup"),
     ("POST", "/webhooks/poststack"),  # signed
 }
+PAGES = {("GET", "/"), ("GET", "/docs")}
+"""Public, too, and not in the API's description."""
 PRIVATE = {
     ("GET", "/events/em_1"): None,
     ("GET", "/metrics"): None,
@@ -76,9 +80,14 @@ def test_every_route(settings: DispatchSettings) -> None:
         for path, operations in create_app(settings).openapi()["paths"].items()
         for method, operation in operations.items()
     }
-
     described = PRIVATE.keys() - {("GET", "/metrics")}
     assert security == dict.fromkeys(PUBLIC) | {key: [{"ApiKey": []}] for key in described}
+
+    # And those that the description does not have, as FastAPI does not tell them.
+    code = "".join(path.read_text("utf-8") for path in Path(api.__file__).parent.glob("*.py"))
+    found = re.findall(r'@router\.(\w+)\(\s*"([^"]+)"', code)
+    written = {(method.upper(), path.format(email_id="em_1")) for method, path in found}
+    assert written == PAGES | PUBLIC | PRIVATE.keys()
 
 
 @pytest.mark.parametrize("key", ["new", "old"])

@@ -46,8 +46,8 @@ async def notify(
     Not for mail that matters: what waits in this process is lost when it crashes. 503 means that
     too much waits already.
     """
-    background.refuse_overload()
     message = emails.notice(body.email, body.name, settings)
     await refuse_suppressed(message, events)
+    background.take_room()
     after.add_task(background.send, message)
     return Noted(idempotency_key=message.idempotency_key)

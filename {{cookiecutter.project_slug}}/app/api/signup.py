@@ -1,9 +1,10 @@
 """Await: the caller learns that PostStack accepted the mail."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
 from app import emails
 from app.delivery import SuppressedError, TemporaryError, send
@@ -13,10 +14,24 @@ from app.problems import declared
 
 router = APIRouter(tags=["mail"])
 
+LINK = re.compile(r"://|\w\.\w\w")
+"""What programs for mail make a link of, `evil.example` included."""
+
+
+def no_link(name: str) -> str:
+    """Refuse a name with which a stranger would advertise to whomever they sign up."""
+    if LINK.search(name):
+        raise ValueError("must be a name and no link; after a dot goes a space")
+    return name
+
+
 Name = Annotated[
     str,
-    # PostStack takes no NUL in a subject.
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*$"),
+    # No control characters: PostStack takes none in a subject.
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"
+    ),
+    AfterValidator(no_link),
 ]
 
 

@@ -4,6 +4,7 @@ A function decides what the mail is about: who gets it, what it says, and the id
 that names its reason.
 """
 
+from hashlib import sha256
 from uuid import uuid4
 
 from app.emails.compose import compose
@@ -14,14 +15,21 @@ from app.users import User
 
 
 def welcome(user: User, settings: Settings) -> Message:
-    """Welcome a user, once however often they sign up."""
-    return compose(
+    """Welcome a user, once however often they sign up.
+
+    The reason includes the wording: in other words a repeat would be a conflict at PostStack, from
+    which a stranger could tell that the address is known.
+    """
+    message = compose(
         "welcome",
         settings,
         recipient=user.email,
         idempotency_key=f"welcome:{user.id}",
         name=user.name,
     )
+    wording = sha256(f"{message.sender}{message.subject}{message.html}{message.text}".encode())
+    key = f"{message.idempotency_key}:{wording.hexdigest()[:8]}"
+    return message.model_copy(update={"idempotency_key": key})
 
 
 def notice(recipient: str, name: str, settings: Settings) -> Message:
