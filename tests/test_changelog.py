@@ -10,7 +10,7 @@ from tests.conftest import Baker
 from tests.edits import insert
 from tests.inventory import Inventory, take, unnamed, work
 from tests.releases import NO_RELEASE, clone, news, releases
-from tests.test_update import NOBODY, replace
+from tests.test_update import commit, replace
 
 REQUIRED = """    planted_token: str = ""
 
@@ -61,10 +61,9 @@ def test_work_is_found(installed: Baker, tmp_path: Path) -> None:
 
 def test_releases(tmp_path: Path) -> None:
     """A release is found by its tag, or else by the commit that brought its heading."""
-    for number, text in enumerate(["", "\n## 0.1.0\n", "\n## 0.2.0\n\n## 0.1.0\n"]):
+    for text in ("", "\n## 0.1.0\n", "\n## 0.2.0\n\n## 0.1.0\n"):
         (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n{text}", "utf-8")
-        for command in ("init --quiet", "add --all", f"commit --quiet --message={number}"):
-            run("git", *command.split(), cwd=tmp_path, **NOBODY)
+        commit(tmp_path)
     last, first, _ = run("git", "log", "--format=%H", cwd=tmp_path).split()
 
     assert releases(tmp_path) == {"0.1.0": first, "0.2.0": last}

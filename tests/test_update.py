@@ -25,7 +25,7 @@ CHAINS = [["none", "arq", "celery", "none"], ["none", "celery", "arq", "none"]]
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An author for the commits, copier's included."""
+    """An author for copier's commits."""
     for name, value in NOBODY.items():
         monkeypatch.setenv(name, value)
 
@@ -33,7 +33,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def commit(folder: Path, *, tag: str | None = None) -> None:
     """Put everything in the folder under version control."""
     for command in ("init --quiet", "add --all", "commit --quiet --allow-empty --message=State"):
-        run("git", *command.split(), cwd=folder)
+        run("git", *command.split(), cwd=folder, **NOBODY)
     if tag:
         run("git", "tag", tag, cwd=folder)
 
