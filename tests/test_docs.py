@@ -8,7 +8,7 @@ import pytest
 
 from tests.bakery import UV, bake, run
 from tests.chromium import chromium, find_chromium
-from tests.conftest import BACKEND, Baker
+from tests.conftest import BACKEND, Baker, once
 
 # Each code block of the page but the commands follows a line that says where it belongs.
 STEP = re.compile(
@@ -52,13 +52,16 @@ def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
     assert {name: (project / name).read_text() for name in new} == new
 
 
-@pytest.fixture(scope="module")
-def mermaid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def mermaid(shared: Path) -> Path:
     """Mermaid, as GitHub uses it to draw."""
     if shutil.which("npm") is None:
         pytest.skip("no npm here, which brings Mermaid: install Node.js")
-    folder = tmp_path_factory.mktemp("mermaid")
-    run("npm", "install", "--silent", "mermaid@11.17.2", cwd=folder)
+    folder = shared / "mermaid"
+    with once(folder) as first:
+        if first:
+            folder.mkdir()
+            run("npm", "install", "--silent", "mermaid@11.17.2", cwd=folder)
     return folder / "node_modules/mermaid/dist/mermaid.min.js"
 
 
