@@ -30,8 +30,8 @@ README_CELL = Cell()[1:3]
 FILES = [
     f"tests/test_{name}.py"
     for name in (
-        *("bake", "benchmarks", "cells", "changelog"),
-        *("chaos", "readme", "refusals", "update"),
+        *("bake", "benchmarks", "cells", "changelog", "chaos"),
+        *("fuzz", "readme", "refusals", "service", "update"),
     )
 ]
 HEADER = (

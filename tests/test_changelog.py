@@ -8,7 +8,7 @@ from tests.bakery import REPOSITORY, SERVICE, UV, bake, copy_template, run
 from tests.cells import EACH_BACKEND
 from tests.conftest import Baker
 from tests.edits import insert
-from tests.inventory import Inventory, take, unnamed, work
+from tests.inventory import take, unnamed, work
 from tests.releases import NO_RELEASE, clone, news, releases
 from tests.test_update import commit, replace
 
@@ -24,13 +24,6 @@ REQUIRED = """    planted_token: str = ""
 """
 
 
-def inventory(template: Path, folder: Path, backend: str = "none") -> Inventory:
-    """Bake, install, and take the inventory."""
-    project = bake("cookiecutter", template, folder, {"queue_backend": backend})
-    run(UV, "sync", "--quiet", cwd=project)
-    return take(project)
-
-
 def test_work_is_found(installed: Baker, tmp_path: Path) -> None:
     """What goes, a setting that comes, and another form of what is queued, are to be named."""
     template = copy_template(tmp_path / "template", post_gen=False)
@@ -42,7 +35,9 @@ def test_work_is_found(installed: Baker, tmp_path: Path) -> None:
     insert(service / "app/messages.py", '    planted: str = ""\n', before="    request_id: str")
     expected = {"POST /notify", "poe lint", "users", "PLANTED_TOKEN", "Message.planted"}
 
-    old, new = take(installed()), inventory(template, tmp_path)
+    project = bake("cookiecutter", template, tmp_path, {})
+    (project / ".venv").symlink_to(installed() / ".venv")
+    old, new = take(installed()), take(project)
 
     assert {"SENDER_EMAIL", "POSTSTACK_API_KEY"} <= old.required
     assert {"users", "events"} <= old.tables.keys()
@@ -89,7 +84,8 @@ def test_changelog_names_it(backend: str, installed: Baker, tmp_path: Path) -> N
     run("git", "checkout", "--quiet", last, cwd=released)
     (released / "hooks/post_gen_project.py").unlink()
     text = news((REPOSITORY / "CHANGELOG.md").read_text("utf-8"), last)
-    old = inventory(released, tmp_path / "old", backend)
+    project = bake("cookiecutter", released, tmp_path, {"queue_backend": backend})
+    run(UV, "sync", "--quiet", cwd=project)
 
-    missing = unnamed(work(old, take(installed(backend))), text)
+    missing = unnamed(work(take(project), take(installed(backend))), text)
     assert not missing, f"CHANGELOG.md must name, above {last}, in `## Unreleased`: {missing}"
