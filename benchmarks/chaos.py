@@ -14,7 +14,8 @@ behind a tenth of errors. Then:
 - once every accepted mail is at PostStack or in the failed list, repeats are waited for.
 
 With `--idle` one worker is frozen (SIGSTOP) around the arrival of a mail, so that it may have
-taken it, and is then killed; four times. The exit code is 1 if anything was lost or sent twice.
+taken it, and is then killed; four times. The exit code is 1 if anything was lost or sent twice, not
+accepted, or given up, and if nothing was killed.
 """
 
 import argparse
@@ -34,6 +35,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +239,7 @@ class Stage:
     def __init__(self, bake: Path, backend: str, folder: Path, redelivery: int) -> None:
         """Choose ports, and connect everybody with everybody."""
         self.bake = bake
+        self.broker_kills = 0
         self.broker = BROKERS[backend](folder)
         self.api_port, self.poststack_port = free_ports(2)
         self.api_url = f"http://127.0.0.1:{self.api_port}"
@@ -344,11 +347,13 @@ class Callers:
     def __init__(self, url: str) -> None:
         """Post to the service at `url`."""
         self.accepted: set[str] = set()
+        self.orders = 0
         self.repeats = 0
         self._url = url
 
     async def post(self, client: httpx.AsyncClient, number: int) -> None:
         """Post one order until it is accepted."""
+        self.orders += 1
         order = {
             "order_id": f"chaos-{number}",
             "recipient": f"customer-{number}@example.com",
@@ -387,6 +392,7 @@ def rampage(stage: Stage, seconds: float) -> None:
         if broker_at and time.monotonic() > broker_at:
             broker_at = 0
             stage.broker.kill()
+            stage.broker_kills += 1
             time.sleep(1)
             stage.broker.process.start()
 
@@ -395,10 +401,10 @@ def run_chaos(stage: Stage, messages: int, seconds: float) -> Callers:
     """Post under fire."""
     stage.open(workers=2)
     callers = Callers(stage.api_url)
-    killer = threading.Thread(target=rampage, args=(stage, seconds))
-    killer.start()
-    asyncio.run(callers.post_all(messages, seconds * 0.75))
-    killer.join()
+    with ThreadPoolExecutor(1) as pool:
+        killer = pool.submit(rampage, stage, seconds)
+        asyncio.run(callers.post_all(messages, seconds * 0.75))
+        killer.result()  # raises what has stopped it
     return callers
 
 
@@ -431,8 +437,8 @@ def run_idle(stage: Stage) -> Callers:
     return callers
 
 
-def report(stage: Stage, callers: Callers, backend: str, drained: float) -> bool:
-    """Print the table; return whether all is well."""
+def report(stage: Stage, callers: Callers, backend: str, drained: float, idle: bool) -> bool:
+    """Print the table; return whether all is well, and was put to the test."""
     mails = stage.mails()
     failed = stage.failed()
     lost = len(callers.accepted - set(mails)) - failed
@@ -448,13 +454,15 @@ def report(stage: Stage, callers: Callers, backend: str, drained: float) -> bool
         "repeats that the key absorbed": stage.repeats(),
         "in the failed list": failed,
         "workers killed": kills,
+        "brokers killed": stage.broker_kills,
         "workers that ended by themselves": ends - kills,
         "repeats by callers": callers.repeats,
         "seconds until the last mail": f"{drained:.1f}",
     }
     for name, value in rows.items():
         print(f"{name:>33}  {value}")
-    return not lost and not twice
+    killed = kills > 0 and (idle or stage.broker_kills > 0)
+    return killed and len(callers.accepted) == callers.orders and not (lost or twice or failed)
 
 
 def serve_poststack(port: int) -> None:
@@ -530,7 +538,7 @@ def main() -> None:
                 callers = run_chaos(stage, options.messages, options.seconds)
             quiet = options.redelivery + 2
             drained = stage.drain(callers.accepted, quiet, 3 * quiet + 60)
-            well = report(stage, callers, backend, drained)
+            well = report(stage, callers, backend, drained, options.idle)
             if not well:
                 missing = callers.accepted - set(stage.mails())
                 print("missing:", *missing)

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from tests.bakery import SCRIPTS, UV, bake, copy_template, environment
 
-MADE = shutil.ignore_patterns("uv.lock", ".venv")
-
 
 def seconds(*commands: tuple[str, ...], cwd: Path) -> float:
     """Run the commands one after the other; raises `CalledProcessError` when one fails."""
@@ -39,7 +37,7 @@ def measure(rounds: int) -> tuple[list[float], list[float]]:
             out, copy = folder / f"out{number}", folder / f"copy{number}"
             command = (sys.executable, "-m", "cookiecutter", "--no-input", "-o", str(out))
             generated = seconds((*command, str(template)), cwd=folder)
-            shutil.copytree(plain, copy, ignore=MADE)
+            shutil.copytree(plain, copy)
             sync = (UV, "sync", "--python", sys.executable)
             pytest = (str(Path(".venv", SCRIPTS.name, "python")), "-m", "pytest")
             tested = seconds(sync, pytest, cwd=copy)

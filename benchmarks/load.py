@@ -100,12 +100,12 @@ def load(  # noqa: PLR0913  a load has so many properties
     seconds: float,
     body: Body,
     key: str = "",
-    wait: bool = True,
+    at_end: Callable[[], object] | None = None,
 ) -> Outcome:
     """Post to a local service for some seconds, and return what the callers saw.
 
-    With `wait`, answers that come after the end are not counted, but waited for, so that the next
-    load meets an idle service.
+    Answers that come after the end are not counted, but waited for, so that the next load meets an
+    idle service; or else `at_end` is called, at that very moment.
     """
     outcome = Outcome(seconds)
     head = (
@@ -127,7 +127,9 @@ def load(  # noqa: PLR0913  a load has so many properties
 
         made = [await loop.create_connection(caller, "127.0.0.1", port) for _ in range(callers)]
         await asyncio.sleep(until - time.perf_counter())
-        if wait:
+        if at_end:
+            at_end()
+        else:
             await asyncio.wait([protocol.done for _, protocol in made], timeout=15)
         for transport, _ in made:
             transport.close()

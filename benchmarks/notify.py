@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.load import load
-from benchmarks.processes import OTHERS, pin, poststack, resident, service
+from benchmarks.processes import beside, poststack, resident, service
 from benchmarks.signup import person
 from tests.server import AUTHORIZED
 
@@ -18,33 +18,40 @@ class Notices(NamedTuple):
     accepted: int
     sent: int
     """When the load stopped."""
-    refused_ms: float
-    """The slowest 503, or 0."""
+    refused: list[float]
+    """How many milliseconds each 503 took."""
     grown_mb: float
     """The process's memory when the load stopped, less before."""
 
 
-def notices(bake: Path, folder: Path, app: str, seconds: float = 12) -> Notices:
-    """Post notices with 64 callers."""
-    pin(OTHERS)
-    with poststack(0.02) as api, service(bake, app, api.url, folder) as (port, pid):
+@beside()
+def notices(
+    bake: Path, folder: Path, app: str, *, seconds: float = 12, latency: float = 0.02
+) -> Notices:
+    """Post notices with 64 callers, while PostStack takes its time."""
+    with poststack(latency) as api, service(bake, app, api.url, folder) as (port, pid):
         load(port, "/notify", callers=16, seconds=1, body=person, key=KEY)
         api.wait_for_silence()
         api.reset()
         before = resident(pid)
+        found: list[tuple[int, float]] = []
+
+        def look() -> None:
+            found.append((api.stats()["mails"], resident(pid)))
+
         outcome = load(
-            port, "/notify", callers=64, seconds=seconds, body=person, key=KEY, wait=False
+            port, "/notify", callers=64, seconds=seconds, body=person, key=KEY, at_end=look
         )
-        sent, memory = api.stats()["mails"], resident(pid)
         if outcome.errors:
             raise RuntimeError(f"{outcome.errors} errors")
-        slowest = max(outcome.refused, default=0) * 1000
-        return Notices(len(outcome.latencies), sent, slowest, memory - before)
+        [(sent, memory)] = found
+        refused = [each * 1000 for each in outcome.refused]
+        return Notices(len(outcome.latencies), sent, refused, memory - before)
 
 
+@beside()
 def connections(bake: Path, folder: Path, app: str, seconds: float = 5) -> int:
     """Count the connections to a PostStack with TLS and 200 ms, at 32 callers."""
-    pin(OTHERS)
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
     files = [

@@ -28,6 +28,18 @@ def pin(core: int) -> None:
 
 
 @contextmanager
+def beside() -> Iterator[None]:
+    """Keep this process off the measured core until the block ends, or what this decorates."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    pin(OTHERS)
+    try:
+        yield
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+
+@contextmanager
 def process(
     command: Sequence[str], cwd: Path, core: int, **settings: str
 ) -> Iterator[subprocess.Popen[bytes]]:

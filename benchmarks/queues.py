@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.processes import MEASURED, OTHERS, SERVICES, client, pin, poststack, process
+from benchmarks.processes import MEASURED, OTHERS, SERVICES, beside, client, poststack, process
 from tests.bakery import SCRIPTS
 from tests.brokers import running_broker
 
@@ -20,12 +20,13 @@ POOLS = {
 }
 
 
-def worker(bake: Path, backend: str, pool: Sequence[str] = ()) -> list[str]:
-    """Return the command of a worker."""
+def worker(bake: Path, backend: str, pool: Sequence[str] = (), *, sends: bool = True) -> list[str]:
+    """Return the command of a worker, or of one that sends nothing."""
     scripts = bake / ".venv" / SCRIPTS.name
+    module = "app.worker" if sends else "nothing"
     if backend == "arq":
-        return [str(scripts / "python"), "-m", "app.worker"]
-    return [str(scripts / "celery"), "--quiet", "-A", "app.worker", "worker", *pool]
+        return [str(scripts / "python"), "-m", module]
+    return [str(scripts / "celery"), "--quiet", "-A", module, "worker", *pool]
 
 
 def mail(bake: Path, *words: str) -> list[str]:
@@ -33,23 +34,29 @@ def mail(bake: Path, *words: str) -> list[str]:
     return [str(bake / ".venv" / SCRIPTS.name / "python"), str(SERVICES / "mail.py"), *words]
 
 
-def rate(bake: Path, backend: str, count: int, pool: Sequence[str] = ()) -> float:
-    """Fill a queue, start one worker, and count the emails a second that PostStack gets."""
-    pin(OTHERS)
+@beside()
+def rate(
+    bake: Path, backend: str, count: int, pool: Sequence[str] = (), *, sends: bool = True
+) -> float:
+    """Fill a queue, start one worker, and count the emails a second that PostStack gets.
+
+    Or the jobs a second of a worker that sends nothing.
+    """
     with ExitStack() as stack:
         api = stack.enter_context(poststack(LATENCY))
         settings = stack.enter_context(running_broker(backend)).settings() | client(api.url)
         with process(mail(bake, "dispatch", str(count), "0"), bake, MEASURED, **settings) as filler:
             if filler.wait(120) != 0:
                 raise RuntimeError("the queue could not be filled")
-        with process(worker(bake, backend, pool), bake, MEASURED, **settings):
-            stats = api.wait_for(count)
+        settings |= {"COUNT": str(count)}
+        with process(worker(bake, backend, pool, sends=sends), bake, MEASURED, **settings):
+            stats = api.wait_for(count if sends else 2)
         return float(count / stats["seconds"])
 
 
+@beside()
 def bare(bake: Path, count: int, concurrency: int = CONCURRENCY) -> float:
     """Count the emails a second of a bare asyncio loop with the same client."""
-    pin(OTHERS)
     with poststack(LATENCY) as api:
         command = mail(bake, "bare", str(count), str(concurrency))
         with process(command, bake, MEASURED, **client(api.url)) as sender:
@@ -57,9 +64,9 @@ def bare(bake: Path, count: int, concurrency: int = CONCURRENCY) -> float:
         return float(count / api.wait_for(count)["seconds"])
 
 
+@beside()
 def batch(bake: Path, count: int) -> float:
     """Count the emails a second that go a hundred in each call."""
-    pin(OTHERS)
     with poststack(LATENCY) as api:
         with process(mail(bake, "batch", str(count)), bake, MEASURED, **client(api.url)) as sender:
             sender.wait(120)
@@ -68,9 +75,9 @@ def batch(bake: Path, count: int) -> float:
         return float(count / (stats["seconds"] + LATENCY))
 
 
+@beside()
 def delay(bake: Path, backend: str, count: int = 60) -> float:
     """Return the median milliseconds from a message's birth to PostStack, in an idle queue."""
-    pin(OTHERS)
     with ExitStack() as stack:
         api = stack.enter_context(poststack(LATENCY))
         settings = stack.enter_context(running_broker(backend)).settings() | client(api.url)

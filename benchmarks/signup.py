@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.load import load
-from benchmarks.processes import OTHERS, pin, poststack, service
+from benchmarks.processes import beside, poststack, service
 
 SERVICES = {
     "ours": "app.main:app",
@@ -42,11 +42,11 @@ def person(number: int) -> dict[str, Any]:
     return {"email": f"ada.{number}.{time.time_ns()}@acme.dev", "name": "Ada"}
 
 
+@beside()
 def measure(
     bake: Path, folder: Path, cells: Iterable[Cell], rounds: int, seconds: float
 ) -> dict[Cell, Figures]:
     """Load one cell after the other, all of them in each round."""
-    pin(OTHERS)
     cells = list(cells)
     rows: dict[Cell, list[Figures]] = defaultdict(list)
     for latency in sorted({cell.latency for cell in cells}):

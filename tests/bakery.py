@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import copier
@@ -58,6 +60,17 @@ def copy_template(destination: Path, *, post_gen: bool = True) -> Path:
     return destination
 
 
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Remove what is left among them: cookiecutter leaves each hook that it renders."""
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = None
+
+
 def bake(tool: str, template: Path, folder: Path, answers: Mapping[str, str]) -> Path:
     """Bake without questions, as `--no-input` and `--defaults` do; return the project's folder.
 
@@ -65,15 +78,16 @@ def bake(tool: str, template: Path, folder: Path, answers: Mapping[str, str]) ->
     """
     folder.mkdir(parents=True, exist_ok=True)
     if tool == "cookiecutter":
-        return Path(
-            cookiecutter(
-                str(template),
-                no_input=True,
-                extra_context=dict(answers),
-                output_dir=str(folder),
-                default_config=True,
+        with temporary_files():
+            return Path(
+                cookiecutter(
+                    str(template),
+                    no_input=True,
+                    extra_context=dict(answers),
+                    output_dir=str(folder),
+                    default_config=True,
+                )
             )
-        )
     project = folder / answers.get("project_slug", "acme-mail")
     copier.run_copy(str(template), project, data=dict(answers), defaults=True, quiet=True)
     return project

@@ -12,6 +12,9 @@ import pytest
 from tests.bakery import BACKENDS, find_python
 
 PYTHONS = ("3.11", "3.12", "3.13")
+HERE = [version for version in PYTHONS if find_python(version)] or [PYTHONS[0]]
+"""Those that this machine has."""
+
 RESOLUTIONS = ("highest", "lowest-direct")
 ANSWERS: dict[str, dict[str, str]] = {
     "plain": {},
@@ -37,7 +40,7 @@ class Cell(NamedTuple):
     """What an installed bake depends on."""
 
     backend: str = "none"
-    python: str = "3.11"
+    python: str = HERE[0]
     resolution: str = "highest"
     answers: str = "plain"
 
@@ -57,14 +60,12 @@ CELLS = [Cell(*cell) for cell in product(BACKENDS, PYTHONS, RESOLUTIONS, ANSWERS
 def daily() -> list[Cell]:
     """List the cells of the default run: each value of each column at least once.
 
-    The Pythons are spread over the backends, among those that this machine has.
+    The Pythons that this machine has are spread over the backends.
     """
-    here = [version for version in PYTHONS if find_python(version)] or [PYTHONS[0]]
-    oldest, newest, between = here[0], here[-1], here[len(here) // 2]
     return [
-        Cell("none", newest, "lowest-direct", "odd"),
-        Cell("arq", between),
-        Cell("celery", oldest),
+        Cell("none", HERE[-1], "lowest-direct", "odd"),
+        Cell("arq", HERE[len(HERE) // 2]),
+        Cell("celery", HERE[0]),
     ]
 
 
@@ -72,6 +73,12 @@ DAILY = daily()
 
 TREES = pytest.mark.parametrize("answers", ANSWERS)
 """With `BACKEND`, for what depends on the files alone."""
+
+EACH_BACKEND = pytest.mark.parametrize(
+    "backend",
+    [pytest.param(name, marks=[pytest.mark.matrix] * (name != "none")) for name in BACKENDS],
+)
+"""For what takes time, and hardly depends on the queue; the default run has none."""
 
 EACH_TREE = pytest.mark.parametrize(
     ("backend", "answers"),

@@ -1,8 +1,9 @@
 """The clean template and its bakes, made once for all test processes; brokers, one for each."""
 
 import fcntl
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tests.bakery import BACKENDS, UV, bake, copy_template, find_python, run
 from tests.brokers import PROGRAMS, Broker, running_broker
 from tests.cells import ANSWERS, Cell
+from tests.releases import NO_RELEASE
 
 Baker = Callable[..., Path]
 Brokers = Callable[[str], Broker]
@@ -22,6 +24,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left alone with it."""
     slow = ("test_check[celery", "test_check[arq", "test_chaos", "celery", "arq")
     items.sort(key=lambda item: [word not in item.nodeid for word in slow])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With `TESTS_MUST_NOT_SKIP`, as in CI, let a test fail that finds something missing here."""
+    report = yield
+    if report.skipped and os.environ.get("TESTS_MUST_NOT_SKIP"):
+        reason = str(report.longrepr)
+        if NO_RELEASE not in reason:
+            report.outcome, report.longrepr = "failed", f"TESTS_MUST_NOT_SKIP: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

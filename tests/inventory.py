@@ -16,6 +16,7 @@ import importlib, json, pkgutil, sqlite3, subprocess, sys
 import app
 from app.dispatch import DispatchSettings
 from app.main import app as service
+from app.messages import Message
 
 def required(document, operation):
     yield from (scheme for choice in operation.get("security", []) for scheme in choice)
@@ -41,7 +42,9 @@ for module in pkgutil.walk_packages(app.__path__, "app."):
         database.executescript(schema)
 tables = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
 settings = [name.upper() for name in DispatchSettings.model_fields]
-print(json.dumps({"routes": routes, "tables": tables, "settings": settings}))
+message = {name: str(field.annotation) for name, field in Message.model_fields.items()}
+found = {"routes": routes, "tables": tables, "settings": settings, "message": message}
+print(json.dumps(found))
 """
 REQUIRED = """
 import os, sys
@@ -60,6 +63,8 @@ class Inventory:
     routes: dict[str, list[str]]
     """What each demands of a request."""
     tables: dict[str, str]
+    message: dict[str, str]
+    """The fields of what is in queues, which the old and the new worker must both read."""
     settings: set[str]
     required: set[str]
     """The settings that production does not start without."""
@@ -76,6 +81,7 @@ def take(project: Path) -> Inventory:
     return Inventory(
         routes=asked["routes"],
         tables=asked["tables"],
+        message=asked["message"],
         settings=set(asked["settings"]),
         required=set(re.findall(r"^  ([A-Z_]+) ", problems, re.MULTILINE)),
         commands={f"poe {name}" for name in pyproject["tool"]["poe"]["tasks"]} | modules(project),
@@ -101,6 +107,9 @@ def work(old: Inventory, new: Inventory) -> Iterator[str]:
         if set(new.routes[name]) - set(old.routes[name])
     )
     yield from (name for name, sql in old.tables.items() if new.tables.get(name) != sql)
+    for field in old.message.keys() | new.message.keys():
+        if old.message.get(field) != new.message.get(field):
+            yield f"Message.{field}"
     yield from old.settings - new.settings
     yield from new.required - old.required
     yield from old.commands - new.commands

@@ -3,10 +3,12 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import termios
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +37,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
+            start_new_session=True,
         )
         os.close(theirs)
         os.set_blocking(self._ours, False)
@@ -46,7 +49,8 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         """Close the terminal, which ends what still runs in it."""
         os.close(self._ours)
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def text(self) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -15,17 +14,16 @@ from typing import Any
 
 import httpx
 
+from benchmarks import chaos
 from tests.bakery import environment
 
-AUTHORIZED = {"Authorization": "Bearer key_for_development"}
+AUTHORIZED = chaos.AUTHORIZED  # which runs in a bake's environment, too, and can import none of us
 
 
 def free_port() -> int:
     """Return a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    [port] = chaos.free_ports(1)
+    return port
 
 
 @contextmanager

@@ -1,7 +1,6 @@
-"""Count a bake's files and lines, for CONTRIBUTING.md: `uv run python -m tests.size [--check]`."""
+"""Count a bake's files and lines, for CONTRIBUTING.md: `uv run python -m tests.size`."""
 
 import re
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,17 +48,13 @@ def current(table: str, page: str) -> bool:
     return all(abs(int(old) - int(new)) <= TOLERANCE * int(new) for old, new in pairs)
 
 
-def main(arguments: list[str]) -> int:
-    """Write the table, or check it."""
+def main() -> None:
+    """Write the table."""
     with tempfile.TemporaryDirectory() as folder:
         table = measure(Path(folder))
-    page = PAGE.read_text("utf-8")
     print(table)
-    if "--check" in arguments:
-        return 0 if current(table, page) else 1
-    PAGE.write_text(TABLE.sub(table, page), encoding="utf-8")
-    return 0
+    PAGE.write_text(TABLE.sub(table, PAGE.read_text("utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -1,15 +1,16 @@
 """The changelog names whatever an update leaves to the person who runs it."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from tests.bakery import REPOSITORY, SERVICE, UV, bake, copy_template, run
-from tests.conftest import BACKEND, Baker
+from tests.cells import EACH_BACKEND
+from tests.conftest import Baker
 from tests.edits import insert
-from tests.inventory import Inventory, take, unnamed, work
-from tests.test_update import release_tags, replace
+from tests.inventory import take, unnamed, work
+from tests.releases import NO_RELEASE, clone, news, releases
+from tests.test_update import commit, replace
 
 REQUIRED = """    planted_token: str = ""
 
@@ -23,59 +24,68 @@ REQUIRED = """    planted_token: str = ""
 """
 
 
-def inventory(template: Path, folder: Path, backend: str = "none") -> Inventory:
-    """Bake, install, and take the inventory."""
-    project = bake("cookiecutter", template, folder, {"queue_backend": backend})
-    run(UV, "sync", "--quiet", cwd=project)
-    return take(project)
-
-
 def test_work_is_found(installed: Baker, tmp_path: Path) -> None:
-    """A route, a task and a table that go, and a setting that comes, are each work to be named."""
+    """What goes, a setting that comes, and another form of what is queued, are to be named."""
     template = copy_template(tmp_path / "template", post_gen=False)
     service = template / SERVICE
     replace(service / "app/api/__init__.py", "router.include_router(notify.router)\n", "")
     replace(service / "pyproject.toml", '\nlint = "', '\nlinting = "')
     replace(service / "app/users.py", "    name TEXT NOT NULL,", "    name TEXT,")
     insert(service / "app/settings.py", REQUIRED, before="    database_path: Path")
-    expected = {"POST /notify", "poe lint", "users", "PLANTED_TOKEN"}
+    insert(service / "app/messages.py", '    planted: str = ""\n', before="    request_id: str")
+    expected = {"POST /notify", "poe lint", "users", "PLANTED_TOKEN", "Message.planted"}
 
-    old, new = take(installed()), inventory(template, tmp_path)
+    project = bake("cookiecutter", template, tmp_path, {})
+    (project / ".venv").symlink_to(installed() / ".venv")
+    old, new = take(installed()), take(project)
 
     assert {"SENDER_EMAIL", "POSTSTACK_API_KEY"} <= old.required
     assert {"users", "events"} <= old.tables.keys()
     assert set(work(old, new)) == expected
     assert set(work(old, old)) == set()
     assert unnamed(work(old, new), "") == expected
-    text = "`/notify` is gone, `poe lint` is `poe linting`, set `PLANTED_TOKEN`, migrate `users`."
+    text = (
+        "`/notify` is gone, `poe lint` is `poe linting`, set `PLANTED_TOKEN`, migrate `users`,"
+        " `Message.planted` is new."
+    )
     for name in expected:
         word = name.removeprefix("POST ")
         assert unnamed(work(old, new), text.replace(word, "...")) == {name}
     assert unnamed(work(old, new), text) == set()
 
 
-@BACKEND
+def test_releases(tmp_path: Path) -> None:
+    """A release is found by its tag, or else by the commit that brought its heading."""
+    for text in ("", "\n## 0.1.0\n", "\n## 0.2.0\n\n## 0.1.0\n"):
+        (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n{text}", "utf-8")
+        commit(tmp_path)
+    last, first, _ = run("git", "log", "--format=%H", cwd=tmp_path).split()
+
+    assert releases(tmp_path) == {"0.1.0": first, "0.2.0": last}
+    run("git", "tag", "0.1.0", cwd=tmp_path)
+    (tmp_path / "CHANGELOG.md").write_text(f"\n## 0.3.0\n{text}", "utf-8")
+    assert releases(tmp_path) == {"0.1.0": last, "0.2.0": last}  # and no commit has a 0.3.0
+
+
+def test_news() -> None:
+    """What stands above a release is news, and the changelog's introduction is not."""
+    changelog = "# Changelog\n\nFor you.\n\n## Unreleased\n\nNew.\n\n## 0.1.0\n\nOld.\n"
+    assert news(changelog, "0.1.0").split() == ["##", "Unreleased", "New."]
+    assert news(changelog.replace("## Unreleased\n\nNew.\n\n", ""), "0.1.0") == ""
+
+
+@EACH_BACKEND
 def test_changelog_names_it(backend: str, installed: Baker, tmp_path: Path) -> None:
     """What has changed since the last release is in the changelog, above that release."""
-    if not (tags := release_tags()):
-        pytest.skip("no release tag in this clone: `git fetch --tags`, or there is no release yet")
-    released = tmp_path / "template"
-    run(
-        "git",
-        "clone",
-        "--quiet",
-        "--branch",
-        tags[-1],
-        str(REPOSITORY),
-        str(released),
-        cwd=tmp_path,
-    )
+    if not (found := releases()):
+        pytest.skip(NO_RELEASE)
+    last = list(found)[-1]
+    released = clone(REPOSITORY, tmp_path / "template")
+    run("git", "checkout", "--quiet", last, cwd=released)
     (released / "hooks/post_gen_project.py").unlink()
-    changelog = (REPOSITORY / "CHANGELOG.md").read_text("utf-8")
-    unreleased, heading, _ = re.split(
-        rf"^(## {re.escape(tags[-1])}\b)", changelog, maxsplit=1, flags=re.MULTILINE
-    )
-    assert heading
-    old = inventory(released, tmp_path / "old", backend)
+    text = news((REPOSITORY / "CHANGELOG.md").read_text("utf-8"), last)
+    project = bake("cookiecutter", released, tmp_path, {"queue_backend": backend})
+    run(UV, "sync", "--quiet", cwd=project)
 
-    assert unnamed(work(old, take(installed(backend))), unreleased) == set()
+    missing = unnamed(work(take(project), take(installed(backend))), text)
+    assert not missing, f"CHANGELOG.md must name, above {last}, in `## Unreleased`: {missing}"

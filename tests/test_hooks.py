@@ -32,7 +32,7 @@ def generate(
     return subprocess.run(
         [python, "-m", "cookiecutter", "--no-input", *options, "-o", "out", str(template)],
         cwd=template.parent,
-        env=environment(UV=UV) | extra,
+        env=environment(UV=UV, TMPDIR=str(template.parent)) | extra,
         capture_output=True,
         text=True,
         check=False,

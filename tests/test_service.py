@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.bakery import UV, environment
+from tests.cells import EACH_BACKEND
 from tests.conftest import BACKEND, Baker, Brokers
 from tests.server import AUTHORIZED, free_port, recorder, running
 
@@ -18,7 +19,7 @@ DEV = (UV, "run", "--no-sync", "fastapi", "dev")
 WORKER = (UV, "run", "--no-sync", "poe", "worker")
 
 
-@BACKEND
+@EACH_BACKEND
 def test_signup_reaches_poststack(backend: str, installed: Baker, tmp_path: Path) -> None:
     """`fastapi dev` finds the app, `/docs` opens, and curl's signup arrives as exactly this."""
     port = str(free_port())

@@ -8,8 +8,11 @@ from pathlib import Path
 import copier
 import pytest
 
-from tests.bakery import REPOSITORY, SCRIPTS, SERVICE, UV, copy_template, run, tree
+from tests.bakery import REPOSITORY, SCRIPTS, SERVICE, copy_template, run, tree
+from tests.cells import EACH_BACKEND
+from tests.conftest import Baker
 from tests.edits import both_touched, edit, insert
+from tests.releases import NO_RELEASE, clone, releases
 
 NOBODY = {
     "GIT_AUTHOR_NAME": "Nobody",
@@ -18,12 +21,15 @@ NOBODY = {
     "GIT_COMMITTER_EMAIL": "nobody@example.com",
 }
 OLD, NEW = "0.0.1", "0.0.2"
-CHAINS = [["none", "arq", "celery", "none"], ["none", "celery", "arq", "none"]]
+CHAINS = [
+    ["none", "arq", "celery", "none"],
+    pytest.param(["none", "celery", "arq", "none"], marks=pytest.mark.matrix),
+]
 
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An author for the commits, copier's included."""
+    """An author for copier's commits."""
     for name, value in NOBODY.items():
         monkeypatch.setenv(name, value)
 
@@ -31,15 +37,9 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def commit(folder: Path, *, tag: str | None = None) -> None:
     """Put everything in the folder under version control."""
     for command in ("init --quiet", "add --all", "commit --quiet --allow-empty --message=State"):
-        run("git", *command.split(), cwd=folder)
+        run("git", *command.split(), cwd=folder, **NOBODY)
     if tag:
         run("git", "tag", tag, cwd=folder)
-
-
-def release_tags() -> list[str]:
-    """List the template's releases, oldest first; a shallow clone has none."""
-    listed = run("git", "tag", "--list", "--sort=version:refname", cwd=REPOSITORY)
-    return re.findall(r"^\d+\.\d+\.\d+$", listed, re.MULTILINE)
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -94,7 +94,7 @@ def update(project: Path, version: str, **answers: str) -> None:
     )
 
 
-def test_edits_and_news_are_both_kept(versions: Path, tmp_path: Path) -> None:
+def test_edits_and_news_are_both_kept(versions: Path, tmp_path: Path, installed: Baker) -> None:
     """An updated service is what the same edits make of the new version, and it holds together."""
     project = made(versions, OLD, tmp_path / "ours")
 
@@ -102,12 +102,12 @@ def test_edits_and_news_are_both_kept(versions: Path, tmp_path: Path) -> None:
 
     assert tree(project) == tree(made(versions, NEW, tmp_path / "expected"))
     assert (project / "app/brisk.py").exists()
-    run(UV, "sync", "--quiet", cwd=project)
-    for task in ("settings", "lint", "format", "types"):  # the first describes the new setting
-        run(UV, "run", "--no-sync", "poe", task, cwd=project)
-    # The rest of the tests are the same for every bake.
-    asking = [f"tests/test_{name}.py" for name in ("docs", "emails", "openapi", "security")]
-    run(UV, "run", "--no-sync", "pytest", *asking, cwd=project)
+    # The rest of the tests are the same for every bake; the page describes the new setting.
+    asking = " ".join(f"tests/test_{name}.py" for name in ("docs", "emails", "openapi", "security"))
+    tools = ("tests.settings_page", "ruff check", "ruff format --check", "mypy", f"pytest {asking}")
+    for tool in tools:
+        python = str(installed() / ".venv/bin/python")
+        run(python, "-m", *tool.split(), cwd=project)
 
 
 def test_conflicts_are_few(versions: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_conflicts_are_few(versions: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids="-".join)
-def test_change_of_queue(chain: list[str], tmp_path: Path, template: Path) -> None:
+def test_change_of_queue(chain: list[str], tmp_path: Path, template: Path, baked: Baker) -> None:
     """From each queue to each other: as if made so from the start, and then edited."""
     repository = shutil.copytree(template, tmp_path / "template")
     commit(repository, tag=OLD)
@@ -133,40 +133,61 @@ def test_change_of_queue(chain: list[str], tmp_path: Path, template: Path) -> No
 
     for number, backend in enumerate(chain[1:]):
         update(project, OLD, queue_backend=backend)
-        expected = made(repository, OLD, tmp_path / f"expected-{number}", backend)
-        assert tree(project) == tree(expected)
+        bake = shutil.copytree(baked("copier", backend), tmp_path / f"expected-{number}")
+        assert tree(project) == tree(edit(bake))
         commit(project)
 
 
-@pytest.mark.parametrize("tag", release_tags() or [None])
-def test_from_a_release(tag: str | None, tmp_path: Path) -> None:
+CONFLICT = re.compile(r"^(<<<<<<< .*?^>>>>>>> [^\n]*\n)", re.MULTILINE | re.DOTALL)
+
+
+def only_conflicts(after: str, expected: str) -> bool:
+    """Tell whether a text has conflicts, and around them is as expected."""
+    parts = CONFLICT.split(after)
+    parts[::2] = map(re.escape, parts[::2])
+    parts[1::2] = [rf"(.*\n){{0,{len(block.splitlines()) - 3}}}" for block in parts[1::2]]
+    return len(parts) > 1 and bool(re.fullmatch("".join(parts), expected))
+
+
+def test_lost_edits_are_found() -> None:
+    """The next test sees an edit that is lost beside a conflict."""
+    conflict = "<<<<<<< before\n2\n=======\n3\n>>>>>>> after\n"
+    assert only_conflicts(f"1\n{conflict}4\n", "1\n2\n4\n")
+    assert not only_conflicts(f"1\n{conflict}4\n5\n", "1\n2\n4\nours\n5\n")
+    assert not only_conflicts("1\n4\n", "1\n2\n4\n")
+
+
+@pytest.mark.parametrize("version", releases() or [None])
+@EACH_BACKEND
+def test_from_a_release(backend: str, version: str | None, tmp_path: Path) -> None:
     """From every release to this tree: edits kept, conflicts only where both sides changed."""
-    if tag is None:
-        pytest.skip("no release tag in this clone: `git fetch --tags`, or there is no release yet")
-    repository = tmp_path / "template"
-    run("git", "clone", "--quiet", str(REPOSITORY), str(repository), cwd=tmp_path)
-    before = made(repository, tag, tmp_path / "ours")
+    if version is None:
+        pytest.skip(NO_RELEASE)
+    repository = clone(REPOSITORY, tmp_path / "template")
+    before = made(repository, version, tmp_path / "ours", backend)
     for path in repository.iterdir():
         if path.name != ".git":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     commit(copy_template(repository), tag="999.0.0")
-    old, ours = tree(untouched(repository, tag, tmp_path / "old")), tree(before)
+    old, ours = tree(untouched(repository, version, tmp_path / "old", backend)), tree(before)
 
     update(before, "999.0.0")
 
-    theirs, after = tree(untouched(repository, "999.0.0", tmp_path / "new")), tree(before)
-    expected = tree(edit(tmp_path / "new"))
+    new = untouched(repository, "999.0.0", tmp_path / "new", backend)
+    theirs, after = tree(new), tree(before)
+    expected = tree(edit(new))
     assert after.keys() == expected.keys()
     for name in after:
         if after[name] != expected[name]:
             texts = [files.get(name, b"").decode() for files in (old, ours, theirs)]
-            assert b"<<<<<<< " in after[name], name
+            assert only_conflicts(after[name].decode(), expected[name].decode()), name
             assert both_touched(*texts), name
 
 
-def untouched(template: Path, version: str, folder: Path) -> Path:
+def untouched(template: Path, version: str, folder: Path, backend: str) -> Path:
     """Make a service as it comes."""
-    copier.run_copy(str(template), folder, defaults=True, quiet=True, vcs_ref=version)
+    answers = {"queue_backend": backend}
+    copier.run_copy(str(template), folder, data=answers, defaults=True, quiet=True, vcs_ref=version)
     return folder
 
 

@@ -15,6 +15,7 @@ from app.client import open_poststack
 from app.delivery import send
 from app.dispatch import DispatchSettings, open_dispatch
 from app.messages import Message
+from uvicorn.loops.auto import auto_loop_factory
 
 
 def message() -> Message:
@@ -61,10 +62,12 @@ async def batch(count: int) -> None:
         await send_many(poststack, messages)
 
 
-match sys.argv[1:]:
-    case ["dispatch", count, pause]:
-        asyncio.run(dispatch(int(count), float(pause)))
-    case ["bare", count, concurrency]:
-        asyncio.run(bare(int(count), int(concurrency)))
-    case ["batch", count]:
-        asyncio.run(batch(int(count)))
+# The loop that arq's worker has.
+with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+    match sys.argv[1:]:
+        case ["dispatch", count, pause]:
+            runner.run(dispatch(int(count), float(pause)))
+        case ["bare", count, concurrency]:
+            runner.run(bare(int(count), int(concurrency)))
+        case ["batch", count]:
+            runner.run(batch(int(count)))
