@@ -26,11 +26,16 @@ from tests.dispatch.commands import Service, another
 from tests.dispatch.postbox import Postbox, free_port, until
 
 
-async def test_one_client(
+async def test_attempts(
     dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
 ) -> None:
-    """A worker has one client, so mail after mail takes the same connection; and it counts."""
+    """A temporary error is tried again when PostStack wishes, and it is the same mail.
+
+    A worker has one client, so mail after mail takes the same connection; and it counts.
+    """
+    postbox.answers.append(JSONResponse({"error": "Busy"}, 503, {"retry-after": "0.5"}))
     port = free_port()
+
     with operator.worker(METRICS_PORT=str(port)):
         await dispatch(message)
         postbox.expect({"test:1": 0})
@@ -39,23 +44,12 @@ async def test_one_client(
         async with httpx.AsyncClient() as client:
             metrics = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
 
-    assert len(postbox.connections) == 1
-    assert "\nmail_accepted_total 2.0\n" in metrics
-
-
-async def test_temporary_error(
-    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
-) -> None:
-    """A temporary error is tried again when PostStack wishes, and it is the same mail."""
-    postbox.answers.append(JSONResponse({"error": "Busy"}, 503, {"retry-after": "1"}))
-    await dispatch(message)
-
-    with operator.worker():
-        postbox.expect({"test:1": 0})
-
-    assert postbox.bodies == [payload(message)] * 2
+    assert postbox.bodies == [payload(message)] * 2 + [payload(another(message))]
     [delay] = re.findall(r"again in ([\d.]+) s  idempotency_key=test:1  attempt=1\n", operator.log)
-    assert 1 <= float(delay) <= 2
+    assert 0.5 <= float(delay) <= 1.5
+    assert len(postbox.connections) == 1
+    assert "\nmail_retried_total 1.0\n" in metrics
+    assert "\nmail_accepted_total 2.0\n" in metrics
 
 
 async def test_unreadable_jobs(
@@ -110,24 +104,6 @@ async def test_log(dispatch: Dispatch, message: Message, operator: Service) -> N
     ]
 
 
-async def test_killed_worker(
-    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
-) -> None:
-    """The mail of a worker that is killed while it sends is sent by another, and is one mail."""
-    postbox.silent = True
-    await dispatch(message)
-    with operator.worker() as worker:
-        postbox.expect({"test:1": 0})
-        worker.kill()
-        worker.wait()
-    postbox.silent = False
-
-    with operator.worker():
-        postbox.expect({"test:1": 1})
-
-    assert postbox.bodies == [payload(message)] * 2
-
-
 async def test_stopped_worker(
     dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
 ) -> None:
@@ -137,10 +113,10 @@ async def test_stopped_worker(
     with operator.worker() as worker:
         postbox.expect({"test:1": 0})
         worker.terminate()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
         assert worker.poll() is None
         await dispatch(another(message))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
         postbox.silent = False
         assert worker.wait(20) == 0
 
@@ -164,17 +140,20 @@ async def test_redis_restarts(
             await dispatch(message)
             await asyncio.to_thread(postbox.expect, {"test:1": 0})
         await dispatch(another(message))
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         async with relay(redis_url, port):
             await asyncio.to_thread(postbox.expect, {"test:1": 0, "test:2": 0})
             worker.terminate()
             assert await asyncio.to_thread(worker.wait, 20) == 0
 
 
-async def test_health(
+async def test_killed_worker(
     queue: Queue, dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
 ) -> None:
-    """`check` tells a worker that is idle or busy from one that is frozen, and from no Redis."""
+    """The mail of a worker that is killed while it sends is sent by another, and is one mail.
+
+    `check` tells a worker that is idle or busy from one that is frozen, and from no Redis.
+    """
     postbox.silent = True
     with operator.worker() as worker:
         until(lambda: operator.stored.exists(queue.health_key))
@@ -183,17 +162,22 @@ async def test_health(
         postbox.expect({"test:1": 0})
         await run(operator.settings, "check")
         worker.send_signal(signal.SIGSTOP)
+        code, said = operator.run(
+            "app.worker", "check", REDIS_URL=f"redis://:planted@127.0.0.1:{free_port()}/0"
+        )
         until(lambda: not operator.stored.exists(queue.health_key), 3)
         with pytest.raises(SystemExit, match="No sign of life"):
             await run(operator.settings, "check")
         worker.kill()
         worker.wait()
-
-    code, said = operator.run(
-        "app.worker", "check", REDIS_URL=f"redis://:planted@127.0.0.1:{free_port()}/0"
-    )
     assert (code, said.count("\n")) == (1, 1)
     assert "planted" not in said
+    postbox.silent = False
+
+    with operator.worker():
+        postbox.expect({"test:1": 1})
+
+    assert postbox.bodies == [payload(message)] * 2
 
 
 def attempt(queue: Queue, poststack: object, **changes: object) -> dict[str, Any]:
