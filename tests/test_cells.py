@@ -109,5 +109,6 @@ def run_worker(image: Path, worker: dict[str, Any], queue: dict[str, str]) -> No
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    assert "Warm shutdown" not in log.read_text(), "Celery's farewell is no line of a log"
     if mode == PRODUCTION:
         assert all(json.loads(line)["message"] for line in log.read_text().splitlines())

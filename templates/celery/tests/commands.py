@@ -93,10 +93,10 @@ class Bench:
         """Its settings, but for where RabbitMQ is."""
         return DispatchSettings(**self.settings.model_dump() | {"broker_url": url})
 
-    def start_worker(self, *options: str) -> Worker:
-        """Start a worker, without waiting for it."""
+    def start_worker(self, *options: str, settings: DispatchSettings | None = None) -> Worker:
+        """Start a worker, by default with the bench's settings, without waiting for it."""
         log = self.folder / f"worker-{len(self.workers)}.log"
-        self.workers.append(Worker(log, environment(self.settings), *options))
+        self.workers.append(Worker(log, environment(settings or self.settings), *options))
         return self.workers[-1]
 
     async def order(self, *order_ids: str) -> None:

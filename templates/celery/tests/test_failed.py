@@ -1,11 +1,14 @@
 """What is given up is kept, shown, and sent again when an operator says so."""
 
+import asyncio
+import json
+
 from kombu.connection import Connection
 from starlette.responses import JSONResponse
 
-from app.dispatch import publisher
+from app.dispatch import DispatchSettings, publisher
 from app.failed import drop, requeue
-from tests.dispatch.broker import remove
+from tests.dispatch.broker import open_proxy, remove
 from tests.dispatch.commands import Bench, open_service
 from tests.dispatch.postbox import eventually
 from tests.test_roads import ORDER
@@ -52,16 +55,34 @@ async def test_conflict(shared: Bench) -> None:
 
 
 async def test_bug(bench: Bench) -> None:
-    """A bug, or a setting that nobody foresaw, costs no mail; its traceback is in the log."""
+    """A bug, or a setting that nobody foresaw, costs no mail; its traceback is in the log.
+
+    In production all that a worker logs to its end is JSON, and the lines of an attempt say which.
+    """
     await bench.order("1006")
-    bench.settings = bench.settings.model_copy(update={"poststack_base_url": "http://host:port"})
-    worker = bench.start_worker("--pool=solo")
+    production = {
+        "fastapi_env": "production",
+        "sender_email": "hello@acme.dev",
+        "poststack_base_url": "https://host:port",
+        "poststack_webhook_secret": "whsec_1",
+        "api_keys": "planted-8ff2c4a1d09b4e5fb67d3c1aa2e6",
+    }
+    async with open_proxy(bench.broker) as (proxy, url):
+        proxy.flowing.set()
+        production["broker_url"] = url.replace("guest", "owner")
+        settings = DispatchSettings(**bench.settings.model_dump() | production)
+        worker = bench.start_worker("--pool=solo", settings=settings)
+        await eventually(lambda: "given up" in worker.log())
+        worker.process.terminate()
+        assert await asyncio.to_thread(worker.process.wait, 20) == 0
 
-    about = "idempotency_key=receipt:1006  attempt=1"
-    await eventually(lambda: f"given up: a bug: InvalidURL  {about}" in worker.log())
-
-    assert f"a bug  {about}" in worker.log()
-    assert "Traceback" in worker.log()
+    lines = [json.loads(line) for line in worker.log().splitlines()]
+    bug, given_up = [line for line in lines if line["level"] == "ERROR"]
+    assert (bug["message"], given_up["message"]) == ("a bug", "given up: a bug: InvalidURL")
+    assert "Traceback" in bug["exception"]
+    for line in (bug, given_up):
+        assert (line["idempotency_key"], line["attempt"]) == ("receipt:1006", 1)
+        assert line["request_id"]
     assert bench.listing()[0].startswith("receipt:1006: accepted 20")
 
 

@@ -1,7 +1,6 @@
 """The worker, as it runs: a real RabbitMQ, real processes, killed where it hurts."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -15,10 +14,8 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse
 
-from app.dispatch import DispatchSettings
-from tests.dispatch.broker import open_proxy
 from tests.dispatch.commands import ROOT, Bench, environment
-from tests.dispatch.postbox import eventually, free_port
+from tests.dispatch.postbox import eventually
 
 
 async def test_receipt(shared: Bench) -> None:
@@ -147,33 +144,6 @@ async def test_metrics(shared: Bench) -> None:
     )
     assert await check.wait() == 0
     assert set(worker.counters.iterdir()) == files
-
-
-async def test_log(bench: Bench) -> None:
-    """In production a worker's lines are JSON to the end; those of an attempt say which it is."""
-    production = {
-        "fastapi_env": "production",
-        "sender_email": "hello@acme.dev",
-        "poststack_base_url": f"https://127.0.0.1:{free_port()}",
-        "poststack_webhook_secret": "whsec_1",
-        "api_keys": "planted-8ff2c4a1d09b4e5fb67d3c1aa2e6",
-    }
-    await bench.order("1007")
-    async with open_proxy(bench.broker) as (proxy, url):
-        proxy.flowing.set()
-        own = production | {"broker_url": url.replace("guest", "owner")}
-        bench.settings = DispatchSettings(**bench.settings.model_dump() | own)
-        worker = bench.start_worker("--pool=solo")
-        await eventually(lambda: "again in" in worker.log())
-        worker.process.terminate()
-        assert await asyncio.to_thread(worker.process.wait, 20) == 0
-
-    lines = [json.loads(line) for line in worker.log().splitlines()]
-    about = [line for line in lines if line.get("attempt") == 1]
-    assert [line["message"].split(" ")[0] for line in about] == ["PostStack", "again"]
-    [request_id] = {line["request_id"] for line in about}
-    assert request_id
-    assert {line["idempotency_key"] for line in about} == {"receipt:1007"}
 
 
 def test_worker_refuses(tmp_path: Path) -> None:
