@@ -15,7 +15,7 @@ from poststack import AsyncPostStack
 from pydantic import SecretStr, ValidationError
 
 from app import dispatch as dispatch_module
-from app.delivery import TemporaryError, payload
+from app.delivery import ConflictError, TemporaryError, payload
 from app.dispatch import Dispatch, DispatchSettings, digest, open_dispatch, redis_on_the_desk
 from app.emails import receipt
 from app.main import create_app
@@ -63,6 +63,21 @@ async def test_receipt(service: httpx.AsyncClient, operator: Service, postbox: P
     fields = rf"idempotency_key=receipt:1001  attempt=1  request_id={queued['request_id']}"
     assert re.search(rf"accepted by PostStack .+  {fields}  email_id=em_", operator.log)
     assert "ada@example.com" not in operator.log
+
+
+@pytest.mark.parametrize("raw", [b"\x80\x04pickle", b"{}", b"[" * 100_000])
+async def test_key_is_taken(
+    raw: bytes, dispatch: Dispatch, message: Message, operator: Service, logged: Logged
+) -> None:
+    """What stands in the way of a message need not be a job of ours to be told from it."""
+    operator.stored.set(f"arq:job:{operator.queue}:test:1", raw)
+
+    with pytest.raises(ConflictError):
+        await dispatch(message)
+
+    [line] = logged()
+    assert line["message"].startswith("not queued: a different message")
+    assert line["idempotency_key"] == "test:1"
 
 
 @asynccontextmanager
