@@ -1,16 +1,23 @@
 """Every cell of the product is green with the packages that it installs."""
 
+import json
+import os
 import re
+import signal
+import socket
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from tests.bakery import UV, run, tree
+from tests.bakery import UV, environment, run, tree
 from tests.cells import EACH_CELL, Cell
 from tests.conftest import Baker, Brokers
 from tests.server import free_port, running
-from tests.test_container import build, command
+from tests.test_container import build, command, compose, shell
 from tests.test_gates import PRODUCTION
 
 
@@ -42,8 +49,11 @@ def test_lock(cell: Cell, installed: Baker) -> None:
 
 
 @EACH_CELL
-def test_starts(cell: Cell, installed: Baker, tmp_path: Path) -> None:
-    """Installed as the image is, with these packages and no tools, it starts in production."""
+def test_starts(cell: Cell, installed: Baker, brokers: Brokers, tmp_path: Path) -> None:
+    """Installed as the image is, with these packages and no tools, it starts in production.
+
+    So does its worker, by the commands of `compose.yaml`.
+    """
     project = installed(*cell)
     chosen = ("--python", str(project / ".venv/bin/python"), f"--resolution={cell.resolution}")
     image = build(project, tmp_path / "service", "--no-editable", *chosen)
@@ -59,3 +69,46 @@ def test_starts(cell: Cell, installed: Baker, tmp_path: Path) -> None:
         assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
         assert httpx.get(f"{url}/readyz").status_code == (200 if cell.backend == "none" else 503)
         assert httpx.get(f"{url}/sandbox/").status_code == 404
+    if cell.backend != "none":
+        run_worker(image, compose(project)["worker"], brokers(cell.backend).settings())
+
+
+def run_worker(image: Path, worker: dict[str, Any], queue: dict[str, str]) -> None:
+    """Start it, ask how it is, and stop it, as Docker would."""
+    # RabbitMQ's only user here is guest, whom production refuses.
+    mode = PRODUCTION if "REDIS_URL" in queue else {"FASTAPI_ENV": "development"}
+    (image / "metrics").mkdir()
+    settings = environment() | worker["environment"] | mode | queue
+    settings |= {
+        "HOSTNAME": socket.gethostname(),
+        "METRICS_PORT": str(free_port()),
+        "PATH": f"{image / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
+        "PROMETHEUS_MULTIPROC_DIR": str(image / "metrics"),
+    }
+    log = image / "worker.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            worker["command"],
+            cwd=image,
+            env=settings,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while "starts to send what is in" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        check = worker["healthcheck"]["test"]
+        subprocess.run(shell(check), cwd=image, env=settings, check=True)
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert "Warm shutdown" not in log.read_text(), "Celery's farewell is no line of a log"
+    if mode == PRODUCTION:
+        assert all(json.loads(line)["message"] for line in log.read_text().splitlines())

@@ -47,6 +47,13 @@ def compose(project: Path) -> dict[str, dict[str, Any]]:
     return services
 
 
+def shell(check: list[str]) -> list[str]:
+    """Return the command that Docker makes of a health check."""
+    kind, *words = check
+    words = [word.replace("$$", "$") for word in words]
+    return ["sh", "-c", *words] if kind == "CMD-SHELL" else words
+
+
 def seconds(duration: str) -> float:
     """Read a duration as this project's compose files write it."""
     return float(duration.removesuffix("s"))
@@ -83,6 +90,23 @@ def test_compose_survives(backend: str, baked: Baker) -> None:
     if backend == "celery":
         environment = services["rabbitmq"]["environment"]
         assert environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] == RABBITMQ_ARGUMENTS
+        # Of the API it would make one of several processes, and end it where the folder is not.
+        counters = services["worker"]["environment"].pop("PROMETHEUS_MULTIPROC_DIR")
+        assert counters in services["worker"]["tmpfs"]
+        assert services["worker"]["environment"] == services["api"]["environment"]
+        [check] = shell(services["worker"]["healthcheck"]["test"])[2:]
+        assert check.startswith("env -u PROMETHEUS_MULTIPROC_DIR ")
+
+
+@BACKEND
+def test_compose_variables(backend: str, baked: Baker) -> None:
+    """What the compose file takes from `.env`, the example of it names."""
+    project = baked("cookiecutter", backend)
+    taken = set(re.findall(r"\$\{(\w+)", (project / "compose.yaml").read_text()))
+    example = (project / ".env.example").read_text()
+
+    assert bool(taken) == (backend == "celery")
+    assert taken <= set(re.findall(r"^(?:# )?(\w+)=", example, re.MULTILINE))
 
 
 @BACKEND

@@ -17,21 +17,22 @@ import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 from arq import ArqRedis
-from arq.constants import result_key_prefix
+from arq.constants import job_key_prefix, result_key_prefix
 from arq.jobs import Job, JobStatus
 from poststack import AsyncPostStack
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from redis import exceptions
 from redis.asyncio import ConnectionPool
 
 from app import logs
-from app.delivery import TemporaryError
+from app.delivery import ConflictError, TemporaryError, payload
 from app.messages import Message
 from app.settings import Settings, in_production
 
@@ -60,7 +61,7 @@ class DispatchSettings(Settings):
     """After so long a dead worker's mail is sent again; two thirds of it are for one attempt."""
 
     metrics_port: int = Field(0, ge=0, le=65535)
-    """Where a worker shows its counters to Prometheus; 0 is nowhere."""
+    """Where a worker shows its counters, to Prometheus and all who reach the port; 0 is nowhere."""
 
     @field_validator("redis_url")
     @classmethod
@@ -94,14 +95,20 @@ class Dispatch:
         self._queue = queue
 
     async def __call__(self, message: Message) -> None:
-        """Return once Redis holds the message; otherwise raise `TemporaryError`."""
+        """Return once Redis holds the message, or has sent it; otherwise raise.
+
+        `TemporaryError` where Redis is away, `ConflictError` where its key is another message's.
+        """
         key = message.idempotency_key
-        try:
-            await within(2.0, self._queue.put(key, message.model_dump(mode="json")))
-        except (exceptions.RedisError, OSError) as error:
-            with logs.bound(**message.log_fields):
+        with logs.bound(**message.log_fields):
+            try:
+                await within(2.0, self._queue.put(key, message.model_dump(mode="json")))
+            except (exceptions.RedisError, OSError) as error:
                 logger.warning("not queued: %r", error)
-            raise TemporaryError(f"Redis not reached: {error!r}") from error
+                raise TemporaryError(f"Redis not reached: {error!r}") from error
+            except ConflictError as error:
+                logger.error("not queued: %s", error)  # noqa: TRY400  no bug
+                raise
 
     async def ready(self) -> None:
         """Return if Redis answers; otherwise raise `TemporaryError`, within 2 seconds."""
@@ -175,17 +182,37 @@ class Queue:
         self.health_key = f"{name}:health:{socket.gethostname()}"
 
     async def put(self, key: str, message: Any) -> bool:
-        """Queue a message, or return false: it is queued, being sent or sent already."""
+        """Queue a message, or return false: it is queued, being sent or sent already.
+
+        Raises `ConflictError` where that is a different message under the same key.
+        """
         job_id = self.job_prefix + key
-        if await self.redis.hexists(self.failed_key, key):
-            # The result of the job that failed would stand in the way of the next.
-            await self.redis.delete(result_key_prefix + job_id)
+        await self.forget_failure(key)
         job = await self.redis.enqueue_job("send_email", message, _job_id=job_id, _expires=EXPIRY)
-        if job is None and await self.status(key) is JobStatus.not_found:
+        if job is None:
+            await self._compare(job_id, message)
+        return job is not None
+
+    async def forget_failure(self, key: str) -> None:
+        """Delete the result of a job that failed, which would stand in the way of the next."""
+        if await self.redis.hexists(self.failed_key, key):
+            await self.redis.delete(result_key_prefix + self.job_prefix + key)
+
+    async def _compare(self, job_id: str, message: Any) -> None:
+        """Raise unless this is the message that arq has under this id."""
+        waiting, done = await self.redis.mget(job_key_prefix + job_id, result_key_prefix + job_id)
+        if not (waiting or done):
             # arq returns None also when Redis dies between WATCH and EXEC. Where that was taken
             # for "queued already", killing Redis lost 2 or 3 of 9,000 messages in each of 4 runs.
             raise exceptions.ConnectionError("Redis went away before the job was stored")
-        return job is not None
+        try:
+            kept = json.loads(waiting or done)["a"]
+            known = [digest(queued) for queued in kept] if waiting else kept
+        except (ValueError, LookupError, TypeError, RecursionError):
+            known = ["no job of ours"]
+        # Nothing is known of what was sent before results had a digest.
+        if known not in ([], [digest(message)]):
+            raise ConflictError("a different message is queued, or was sent, under this key")
 
     async def status(self, key: str) -> JobStatus:
         """Return what arq knows of a message's job."""
@@ -206,3 +233,12 @@ async def open_queue(settings: DispatchSettings, options: dict[str, Any]) -> Asy
 def to_json(job: dict[str, Any]) -> bytes:
     """Write a job as JSON; arq's default is pickle, which can run code."""
     return json.dumps(job).encode()
+
+
+def digest(message: Any) -> str:
+    """Tell messages apart without keeping them, by what PostStack would get."""
+    try:
+        content: Any = payload(Message.model_validate(message))
+    except ValidationError:
+        content = message  # none, which the worker will refuse and keep
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

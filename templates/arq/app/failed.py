@@ -1,18 +1,20 @@
 """The failed list: the messages that were given up, and wait in Redis for an operator.
 
 `python -m app.failed` lists them; `python -m app.failed requeue [KEY]` queues all of them, or one,
-again.
+again; `python -m app.failed drop KEY` deletes one.
 """
 
 import argparse
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from arq.jobs import JobStatus
 from redis import exceptions
 
+from app.delivery import ConflictError
 from app.dispatch import PROMPT, DispatchSettings, Queue, open_queue
 from app.settings import load
 
@@ -42,8 +44,15 @@ async def requeue(queue: Queue, only: str | None) -> None:
     count = 0
     async for key, entry in entries(queue):
         if only in (None, key):
-            count += await queue.put(key, entry["message"])
+            with suppress(ConflictError):  # its caller has queued a better one meanwhile
+                count += await queue.put(key, entry["message"])
     print(f"{count} queued again")  # noqa: T201
+
+
+async def drop(queue: Queue, key: str) -> None:
+    """Delete a message; its caller may ask for it again."""
+    await queue.forget_failure(key)
+    print(f"{await queue.redis.hdel(queue.failed_key, key)} dropped")  # noqa: T201
 
 
 async def run(
@@ -51,7 +60,10 @@ async def run(
 ) -> None:
     """Run one of the commands."""
     async with open_queue(settings, PROMPT) as queue:
-        await (requeue(queue, key) if command else show(queue))
+        if command == "drop" and key:
+            await drop(queue, key)
+        else:
+            await (requeue(queue, key) if command else show(queue))
 
 
 def main() -> None:
@@ -60,6 +72,8 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command")
     again = commands.add_parser("requeue", help="queue them again")
     again.add_argument("key", nargs="?", help="only this message")
+    away = commands.add_parser("drop", help="delete one")
+    away.add_argument("key", help="the message")
     arguments = parser.parse_args()
     settings = load(DispatchSettings)
     try:

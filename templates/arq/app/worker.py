@@ -23,7 +23,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from app import logs, metrics
 from app.client import open_poststack
 from app.delivery import DEADLINE, PermanentError, TemporaryError, send
-from app.dispatch import PROMPT, DispatchSettings, Queue, open_queue, to_json
+from app.dispatch import PROMPT, DispatchSettings, Queue, digest, open_queue, to_json
 from app.messages import Message, now
 from app.settings import load
 
@@ -151,8 +151,8 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 
 def forget(result: dict[str, Any]) -> bytes:
-    """Write a job's result; only its key matters, and for 72 hours the message need not stay."""
-    return to_json(result | {"a": [], "r": None})
+    """Write a job's result; what matters is its key, and what was sent, but not in clear."""
+    return to_json(result | {"a": [digest(message) for message in result["a"]], "r": None})
 
 
 async def check(queue: Queue) -> None:

@@ -1,7 +1,7 @@
 """What the tests of the queue share: a Redis, a PostStack on a port, and the commands."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 import redis
 from poststack import AsyncPostStack
+from starlette.types import ASGIApp
 
 from app.dispatch import PROMPT, Dispatch, DispatchSettings, Queue, open_dispatch, open_queue
 from tests.dispatch.broker import redis_of_our_own, unused_database
@@ -26,9 +27,9 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def postbox() -> Iterator[Postbox]:
+def postbox(serve: Callable[[ASGIApp], str]) -> Iterator[Postbox]:
     """PostStack."""
-    with Postbox().running() as postbox:
+    with Postbox().served(serve) as postbox:
         yield postbox
 
 

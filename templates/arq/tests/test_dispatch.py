@@ -5,7 +5,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import httpx
@@ -15,13 +15,14 @@ from poststack import AsyncPostStack
 from pydantic import SecretStr, ValidationError
 
 from app import dispatch as dispatch_module
-from app.delivery import TemporaryError, payload
-from app.dispatch import Dispatch, DispatchSettings, open_dispatch, redis_on_the_desk
+from app.delivery import ConflictError, TemporaryError, payload
+from app.dispatch import Dispatch, DispatchSettings, digest, open_dispatch, redis_on_the_desk
 from app.emails import receipt
 from app.main import create_app
 from app.messages import Message
 from app.orders import Order
 from app.settings import load
+from app.worker import forget
 from tests.conftest import AUTHORIZED, Logged
 from tests.dispatch.broker import relay
 from tests.dispatch.commands import Service
@@ -32,8 +33,10 @@ from tests.test_roads import ORDER
 async def test_receipt(service: httpx.AsyncClient, operator: Service, postbox: Postbox) -> None:
     """202 at once; a worker sends exactly this mail, and once however often the order is posted.
 
-    Redis holds it as JSON. Afterwards neither Redis nor the worker's log knows who got it.
+    Before and after, another mail for this order is refused: it would never go. Redis holds it as
+    JSON. Afterwards neither Redis nor the worker's log knows who got it.
     """
+    other = ORDER | {"recipient": "bob@example.com"}
     responses = [await service.post("/receipts", json=ORDER) for _ in range(2)]
     assert [(r.status_code, r.json()) for r in responses] == [
         (202, {"idempotency_key": "receipt:1001"})
@@ -43,18 +46,38 @@ async def test_receipt(service: httpx.AsyncClient, operator: Service, postbox: P
     assert queued["request_id"] == responses[0].headers["x-request-id"]
     differing = {"accepted_at": message.accepted_at, "request_id": ""}
     assert Message.model_validate(queued | differing) == message
+    assert (await service.post("/receipts", json=other)).status_code == 409
 
     with operator.worker():
         until(lambda: not operator.stored.zcard(operator.queue))
         assert (await service.post("/receipts", json=ORDER)).status_code == 202
+        assert (await service.post("/receipts", json=other)).status_code == 409
         assert not operator.stored.zcard(operator.queue)
 
     assert postbox.bodies == [payload(message)]
     [kept] = [operator.stored.get(key) for key in operator.stored.scan_iter(f"*{operator.queue}*")]
-    assert json.loads(kept)["a"] == []
+    assert json.loads(kept)["a"] == [digest(message)]
+    assert b"example.com" not in kept
+    operator.stored.set(f"arq:result:{operator.queue}:receipt:1001", forget({"a": []}))
+    assert (await service.post("/receipts", json=ORDER)).status_code == 202  # of an older worker
     fields = rf"idempotency_key=receipt:1001  attempt=1  request_id={queued['request_id']}"
     assert re.search(rf"accepted by PostStack .+  {fields}  email_id=em_", operator.log)
     assert "ada@example.com" not in operator.log
+
+
+@pytest.mark.parametrize("raw", [b"\x80\x04pickle", b"{}", b"[" * 100_000])
+async def test_key_is_taken(
+    raw: bytes, dispatch: Dispatch, message: Message, operator: Service, logged: Logged
+) -> None:
+    """What stands in the way of a message need not be a job of ours to be told from it."""
+    operator.stored.set(f"arq:job:{operator.queue}:test:1", raw)
+
+    with pytest.raises(ConflictError):
+        await dispatch(message)
+
+    [line] = logged()
+    assert line["message"].startswith("not queued: a different message")
+    assert line["idempotency_key"] == "test:1"
 
 
 @asynccontextmanager
@@ -108,37 +131,43 @@ async def test_redis_refused(
     assert "planted" not in caplog.text
 
 
-async def test_redis_silent(settings: DispatchSettings, redis_url: str) -> None:
+async def test_redis_silent(
+    settings: DispatchSettings, redis_url: str, poststack: AsyncPostStack
+) -> None:
     """A Redis that never answers is a 503 too, and one that freezes in mid-transaction."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        silent_url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        silent_url = f"redis://:planted@127.0.0.1:{listener.getsockname()[1]}/0"
         async with (
             relay(redis_url, failure="freezes") as frozen_url,
             service_with(settings, silent_url) as client,
             service_with(settings, frozen_url) as other,
         ):
-            await asyncio.gather(expect_503(client), expect_503(other))
+            await asyncio.gather(
+                expect_503(client),
+                expect_503(other),
+                expect_not_ready(settings, silent_url, poststack),
+            )
     await asyncio.sleep(0.1)  # Only now, with its connections cut, redis-py cleans up.
 
 
-@pytest.mark.parametrize("listens", [False, True], ids=["refused", "silent"])
-async def test_not_ready(
-    listens: bool, settings: DispatchSettings, poststack: AsyncPostStack, dispatch: Dispatch
-) -> None:
-    """A Redis that is there makes the road ready; one that is not is noticed within 2 seconds."""
-    await dispatch.ready()
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        url = f"redis://:planted@127.0.0.1:{listener.getsockname()[1]}/0"
-        if not listens:
-            listener.close()
-        away = settings.model_copy(update={"redis_url": SecretStr(url)})
-        async with open_dispatch(away, poststack) as nowhere:
-            started = monotonic()
-            with pytest.raises(TemporaryError, match="Redis not reached") as error:
-                await nowhere.ready()
+async def expect_not_ready(settings: DispatchSettings, url: str, poststack: AsyncPostStack) -> None:
+    """Open the road to a Redis that is away: it is noticed within 2 seconds."""
+    away = settings.model_copy(update={"redis_url": SecretStr(url)})
+    async with open_dispatch(away, poststack) as nowhere:
+        started = monotonic()
+        with pytest.raises(TemporaryError, match="Redis not reached") as error:
+            await nowhere.ready()
 
     assert monotonic() - started < 2.5
     assert "planted" not in str(error.value)
+
+
+async def test_ready(
+    settings: DispatchSettings, poststack: AsyncPostStack, dispatch: Dispatch
+) -> None:
+    """A Redis that is there makes the road ready; one that is not does not."""
+    await dispatch.ready()
+    await expect_not_ready(settings, f"redis://:planted@127.0.0.1:{free_port()}/0", poststack)
 
 
 async def test_redis_dies(settings: DispatchSettings, operator: Service, redis_url: str) -> None:

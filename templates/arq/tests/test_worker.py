@@ -26,11 +26,16 @@ from tests.dispatch.commands import Service, another
 from tests.dispatch.postbox import Postbox, free_port, until
 
 
-async def test_one_client(
+async def test_attempts(
     dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
 ) -> None:
-    """A worker has one client, so mail after mail takes the same connection; and it counts."""
+    """A temporary error is tried again when PostStack wishes, and it is the same mail.
+
+    A worker has one client, so mail after mail takes the same connection; and it counts.
+    """
+    postbox.answers.append(JSONResponse({"error": "Busy"}, 503, {"retry-after": "0.5"}))
     port = free_port()
+
     with operator.worker(METRICS_PORT=str(port)):
         await dispatch(message)
         postbox.expect({"test:1": 0})
@@ -39,29 +44,19 @@ async def test_one_client(
         async with httpx.AsyncClient() as client:
             metrics = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
 
+    assert postbox.bodies == [payload(message)] * 2 + [payload(another(message))]
+    [delay] = re.findall(r"again in ([\d.]+) s  idempotency_key=test:1  attempt=1\n", operator.log)
+    assert 0.5 <= float(delay) <= 1.5
     assert len(postbox.connections) == 1
+    assert "\nmail_retried_total 1.0\n" in metrics
     assert "\nmail_accepted_total 2.0\n" in metrics
 
 
-async def test_temporary_error(
-    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
-) -> None:
-    """A temporary error is tried again when PostStack wishes, and it is the same mail."""
-    postbox.answers.append(JSONResponse({"error": "Busy"}, 503, {"retry-after": "1"}))
-    await dispatch(message)
+async def test_log(queue: Queue, dispatch: Dispatch, message: Message, operator: Service) -> None:
+    """In production a worker's lines are JSON, and those of an attempt say which it is.
 
-    with operator.worker():
-        postbox.expect({"test:1": 0})
-
-    assert postbox.bodies == [payload(message)] * 2
-    [delay] = re.findall(r"again in ([\d.]+) s  idempotency_key=test:1  attempt=1\n", operator.log)
-    assert 1 <= float(delay) <= 2
-
-
-async def test_unreadable_jobs(
-    queue: Queue, dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
-) -> None:
-    """Jobs that cannot be read are kept and reported; the worker goes on."""
+    Jobs that cannot be read are kept and reported; the worker goes on.
+    """
     unreadable = [
         b"\x80\x04pickle",
         b"[" * 100_000,
@@ -72,21 +67,6 @@ async def test_unreadable_jobs(
     for number, raw in enumerate(unreadable):
         operator.stored.set(f"arq:job:{operator.queue}:bad-{number}", raw)
         operator.stored.zadd(operator.queue, {f"{operator.queue}:bad-{number}": 1})
-    await dispatch(message)
-
-    with operator.worker():
-        postbox.expect({"test:1": 0})
-        until(lambda: operator.stored.hlen(queue.failed_key) == len(unreadable))
-
-    assert operator.log.count("given up: not a message; see") == len(unreadable)
-    assert "ada@example.com" not in operator.log
-    failed = dict([item async for item in entries(queue)])
-    assert failed["bad-0"]["message"] == "\\x80\x04pickle"
-    assert failed["bad-4"]["message"] == {"to": "ada@example.com"}
-
-
-async def test_log(dispatch: Dispatch, message: Message, operator: Service) -> None:
-    """In production a worker's lines are JSON, and those of an attempt say which it is."""
     production = {
         "FASTAPI_ENV": "production",
         "SENDER_EMAIL": "hello@acme.dev",
@@ -98,34 +78,18 @@ async def test_log(dispatch: Dispatch, message: Message, operator: Service) -> N
 
     with operator.worker(**production):
         operator.expect_log("again in")
+        until(lambda: operator.log.count("given up: not a message; see") == len(unreadable))
 
-    about = {"request_id": "request-1", "idempotency_key": "test:1", "attempt": 1}
+    assert "ada@example.com" not in operator.log
+    failed = dict([item async for item in entries(queue)])
+    assert len(failed) == len(unreadable)
+    assert failed["bad-0"]["message"] == "\\x80\x04pickle"
+    assert failed["bad-4"]["message"] == {"to": "ada@example.com"}
     lines = [json.loads(line) for line in operator.log.splitlines()]
-    assert [
-        (line["message"].split(" ")[0], line.items() >= about.items()) for line in lines[:3]
-    ] == [
-        ("starts", False),
-        ("PostStack", True),
-        ("again", True),
-    ]
-
-
-async def test_killed_worker(
-    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
-) -> None:
-    """The mail of a worker that is killed while it sends is sent by another, and is one mail."""
-    postbox.silent = True
-    await dispatch(message)
-    with operator.worker() as worker:
-        postbox.expect({"test:1": 0})
-        worker.kill()
-        worker.wait()
-    postbox.silent = False
-
-    with operator.worker():
-        postbox.expect({"test:1": 1})
-
-    assert postbox.bodies == [payload(message)] * 2
+    assert lines[0]["message"].startswith("starts ")
+    about = {"request_id": "request-1", "idempotency_key": "test:1", "attempt": 1}
+    attempt = [line["message"] for line in lines if line.items() >= about.items()]
+    assert [words.split(" ")[0] for words in attempt] == ["PostStack", "again"]
 
 
 async def test_stopped_worker(
@@ -137,10 +101,10 @@ async def test_stopped_worker(
     with operator.worker() as worker:
         postbox.expect({"test:1": 0})
         worker.terminate()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
         assert worker.poll() is None
         await dispatch(another(message))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
         postbox.silent = False
         assert worker.wait(20) == 0
 
@@ -164,17 +128,20 @@ async def test_redis_restarts(
             await dispatch(message)
             await asyncio.to_thread(postbox.expect, {"test:1": 0})
         await dispatch(another(message))
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         async with relay(redis_url, port):
             await asyncio.to_thread(postbox.expect, {"test:1": 0, "test:2": 0})
             worker.terminate()
             assert await asyncio.to_thread(worker.wait, 20) == 0
 
 
-async def test_health(
+async def test_killed_worker(
     queue: Queue, dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
 ) -> None:
-    """`check` tells a worker that is idle or busy from one that is frozen, and from no Redis."""
+    """The mail of a worker that is killed while it sends is sent by another, and is one mail.
+
+    `check` tells a worker that is idle or busy from one that is frozen, and from no Redis.
+    """
     postbox.silent = True
     with operator.worker() as worker:
         until(lambda: operator.stored.exists(queue.health_key))
@@ -183,17 +150,22 @@ async def test_health(
         postbox.expect({"test:1": 0})
         await run(operator.settings, "check")
         worker.send_signal(signal.SIGSTOP)
+        code, said = operator.run(
+            "app.worker", "check", REDIS_URL=f"redis://:planted@127.0.0.1:{free_port()}/0"
+        )
         until(lambda: not operator.stored.exists(queue.health_key), 3)
         with pytest.raises(SystemExit, match="No sign of life"):
             await run(operator.settings, "check")
         worker.kill()
         worker.wait()
-
-    code, said = operator.run(
-        "app.worker", "check", REDIS_URL=f"redis://:planted@127.0.0.1:{free_port()}/0"
-    )
     assert (code, said.count("\n")) == (1, 1)
     assert "planted" not in said
+    postbox.silent = False
+
+    with operator.worker():
+        postbox.expect({"test:1": 1})
+
+    assert postbox.bodies == [payload(message)] * 2
 
 
 def attempt(queue: Queue, poststack: object, **changes: object) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class DispatchSettings(Settings):
     """Services that share a virtual host of RabbitMQ need a name each."""
 
     metrics_port: int = Field(0, ge=0, le=65535)
-    """Where a worker shows its counters to Prometheus; 0 is nowhere."""
+    """Where a worker shows its counters, to Prometheus and all who reach the port; 0 is nowhere."""
 
     @field_validator("broker_url")
     @classmethod

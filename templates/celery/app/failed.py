@@ -1,7 +1,7 @@
 """The failed queue: the messages that were given up, and wait in RabbitMQ for an operator.
 
 `python -m app.failed` lists them; `python -m app.failed requeue [KEY]` queues all of them, or one,
-again.
+again; `python -m app.failed drop KEY` deletes one.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def message_of(job: Job) -> Message | None:
 
 
 def listing(celery: Celery) -> str:
-    """List what was given up, one line each and without its content."""
+    """List what was given up, one line each, without its content and to whom it would go."""
     lines = []
     with failed_jobs(celery) as jobs:
         for job in jobs:
@@ -50,8 +50,8 @@ def listing(celery: Celery) -> str:
             deaths = job.headers.get("x-death") or [{"reason": "no reason"}]
             reason = job.headers.get("reason", f"{deaths[0]['reason']}; see the worker's log")
             attempts = job.headers.get("attempts", job.headers.get("retries", 0) + 1)
-            who = f"{message.recipient}, {message.accepted_at:%F %T%z}" if message else "unreadable"
-            lines.append(f"{job.headers.get('id')}: {who}, attempts: {attempts}: {reason}")
+            when = f"accepted {message.accepted_at:%F %T%z}" if message else "unreadable"
+            lines.append(f"{job.headers.get('id')}: {when}, attempts: {attempts}: {reason}")
     return "\n".join([*lines, f"{len(lines)} failed"])
 
 
@@ -68,16 +68,35 @@ def requeue(celery: Celery, key: str | None) -> str:
     return f"{count} requeued"
 
 
+def drop(celery: Celery, key: str) -> str:
+    """Delete what was given up under this `key`, be it a message or not."""
+    count = 0
+    with failed_jobs(celery) as jobs:
+        for job in jobs:
+            if str(job.headers.get("id")) == key:
+                job.ack()
+                count += 1
+    return f"{count} dropped"
+
+
 def main() -> None:
     """Read the command line and the environment, and run a command."""
     parser = argparse.ArgumentParser(prog="python -m app.failed")
     commands = parser.add_subparsers(dest="command")
     again = commands.add_parser("requeue", help="queue them again")
     again.add_argument("key", nargs="?", help="only this message")
+    away = commands.add_parser("drop", help="delete one")
+    away.add_argument("key", help="the message")
     arguments = parser.parse_args()
     with publisher(load(DispatchSettings)) as celery:
         try:
-            done = requeue(celery, arguments.key) if arguments.command else listing(celery)
+            match arguments.command:
+                case "requeue":
+                    done = requeue(celery, arguments.key)
+                case "drop":
+                    done = drop(celery, arguments.key)
+                case _:
+                    done = listing(celery)
         except UNAVAILABLE as error:
             raise SystemExit(f"RabbitMQ not reached: {error!r}") from None
     print(done)  # noqa: T201  for a person

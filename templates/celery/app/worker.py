@@ -16,6 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
 from celery.signals import (
+    celeryd_init,
     setup_logging,
     worker_init,
     worker_process_shutdown,
@@ -185,9 +186,10 @@ worker_process_shutdown.connect(sender.close)  # prefork, in each child
 worker_shutdown.connect(sender.close)  # threads and solo
 
 
+@celeryd_init.connect  # earlier, so that a warning not to be root is a line of the log, too
 @setup_logging.connect
 def configure_logging(**_: Any) -> None:
-    """Log as the service does; whoever connects to this signal keeps Celery's logging away."""
+    """Log as the service does; whoever connects to `setup_logging` keeps Celery's logging away."""
     logs.configure(worker_settings())
 
 

@@ -16,6 +16,7 @@ from kombu.connection import Connection
 from tests.dispatch.postbox import free_port, until
 
 LOCAL_BROKER = "amqp://guest:guest@127.0.0.1:5672//"
+GUEST, OWNER = b"guest", b"owner"
 DELAYED = [f"celery_delayed_{level}" for level in range(28)]
 
 
@@ -105,7 +106,10 @@ def remove(url: str, *, queues: list[str], exchanges: list[str]) -> None:
 
 
 class Proxy:
-    """Stands between the service and RabbitMQ, and can stop answering or hang up."""
+    """Stands between the service and RabbitMQ, and can stop answering or hang up.
+
+    It lets an "owner" in as guest, for production refuses to call itself that.
+    """
 
     def __init__(self, broker: str) -> None:
         self.flowing = asyncio.Event()
@@ -118,16 +122,18 @@ class Proxy:
         there = await asyncio.open_connection(self._to.hostname, self._to.port or 5672)
         self._writers += [writer, there[1]]
         pipes = {
-            asyncio.create_task(self._pipe(reader, there[1])),
-            asyncio.create_task(self._pipe(there[0], writer)),
+            asyncio.create_task(self._pipe(reader, there[1], OWNER)),
+            asyncio.create_task(self._pipe(there[0], writer, GUEST)),
         }
         self._pipes |= pipes
 
-    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pipe(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: bytes
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
                 await self.flowing.wait()
-                writer.write(data)
+                writer.write(data.replace(name, GUEST))
         writer.close()
 
     def hang_up(self) -> None:

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import gethostname
 from uuid import uuid4
 
 import httpx
 from kombu.connection import Connection
 
-from app.dispatch import DispatchSettings
+from app.dispatch import DispatchSettings, publisher
+from app.failed import listing
 from app.main import create_app
 from tests.conftest import AUTHORIZED
 from tests.dispatch.postbox import Postbox, eventually
@@ -25,18 +27,21 @@ ROOT = Path(__file__).parent.parent.parent
 class Worker:
     """A `celery worker` in a process group of its own."""
 
-    def __init__(self, settings: DispatchSettings, log: Path, *options: str) -> None:
+    def __init__(self, log: Path, environment: dict[str, str], *options: str) -> None:
+        self.name = f"{uuid4().hex}@{gethostname()}"
+        self.counters = log.with_suffix(".counters")
+        self.counters.mkdir()
         self._log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603  the command is spelled out below
                 [
                     *(sys.executable, "-m", "celery", "-A", "app.worker", "worker"),
-                    *("--hostname", f"{uuid4().hex}@%h", "--concurrency=2"),
+                    *("--hostname", self.name, "--concurrency=2"),
                     *("--without-gossip", "--without-mingle", *options),
                 ],
                 cwd=log.parent,
-                env=environment(settings),
-                stdout=output,
+                env=environment | {"PROMETHEUS_MULTIPROC_DIR": str(self.counters)},
+                stdout=subprocess.DEVNULL,  # as in compose.yaml
                 stderr=output,
                 start_new_session=True,
             )
@@ -88,10 +93,10 @@ class Bench:
         """Its settings, but for where RabbitMQ is."""
         return DispatchSettings(**self.settings.model_dump() | {"broker_url": url})
 
-    def start_worker(self, *options: str) -> Worker:
-        """Start a worker, without waiting for it."""
+    def start_worker(self, *options: str, settings: DispatchSettings | None = None) -> Worker:
+        """Start a worker, by default with the bench's settings, without waiting for it."""
         log = self.folder / f"worker-{len(self.workers)}.log"
-        self.workers.append(Worker(self.settings, log, *options))
+        self.workers.append(Worker(log, environment(settings or self.settings), *options))
         return self.workers[-1]
 
     async def order(self, *order_ids: str) -> None:
@@ -116,6 +121,11 @@ class Bench:
             text=True,
             check=True,
         ).stdout
+
+    def listing(self) -> list[str]:
+        """What the operator's command would list."""
+        with publisher(self.settings) as celery:
+            return listing(celery).splitlines()
 
     def waiting(self) -> int:
         """How many jobs are in the queue and with no worker."""

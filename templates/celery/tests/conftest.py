@@ -1,16 +1,17 @@
 """What the tests of the queue share: a RabbitMQ, a PostStack on a port, and the commands."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from starlette.types import ASGIApp
 
 from app.dispatch import DispatchSettings
 from tests.dispatch.broker import DELAYED, exists, find_broker, remove
 from tests.dispatch.commands import Bench
-from tests.dispatch.postbox import KEY, Postbox
+from tests.dispatch.postbox import KEY, Postbox, free_port
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +25,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def open_bench(broker: str, folder: Path) -> Iterator[Bench]:
+def open_bench(broker: str, folder: Path, serve: Callable[[ASGIApp], str]) -> Iterator[Bench]:
     """Set the bench up on a queue of its own, and leave nothing of it on the broker."""
     name = f"test-{uuid4().hex[:8]}"
-    with Postbox().running() as postbox:
+    with Postbox().served(serve) as postbox:
         settings = DispatchSettings(
             _env_file=None,
             fastapi_env="development",
@@ -43,6 +44,8 @@ def open_bench(broker: str, folder: Path) -> Iterator[Bench]:
             yield bench
         finally:
             for worker in bench.workers:
+                worker.process.terminate()
+            for worker in bench.workers:
                 worker.stop()
             exchanges = [name, f"{name}.events", f"{name}.control.pidbox"]
             remove(
@@ -53,22 +56,26 @@ def open_bench(broker: str, folder: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def bench(broker: str, tmp_path: Path) -> Iterator[Bench]:
+def bench(broker: str, tmp_path: Path, serve: Callable[[ASGIApp], str]) -> Iterator[Bench]:
     """A bench without a worker."""
-    with open_bench(broker, tmp_path) as bench:
+    with open_bench(broker, tmp_path, serve) as bench:
         yield bench
 
 
 @pytest.fixture(scope="session")
-def session_bench(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def session_bench(
+    broker: str, tmp_path_factory: pytest.TempPathFactory, serve: Callable[[ASGIApp], str]
+) -> Iterator[Bench]:
     """A bench for the tests that share a worker."""
-    with open_bench(broker, tmp_path_factory.mktemp("bench")) as bench:
+    with open_bench(broker, tmp_path_factory.mktemp("bench"), serve) as bench:
         yield bench
 
 
 @pytest.fixture
 async def shared(session_bench: Bench) -> Bench:
-    """The shared bench, with its worker running."""
+    """The shared bench, with its worker running, which shows its counters."""
     if not session_bench.workers:
+        own = {"metrics_port": free_port()}
+        session_bench.settings = session_bench.settings.model_copy(update=own)
         await session_bench.start_worker().ready()
     return session_bench

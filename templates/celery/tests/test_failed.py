@@ -1,13 +1,17 @@
 """What is given up is kept, shown, and sent again when an operator says so."""
 
 import asyncio
+import json
 
 from kombu.connection import Connection
 from starlette.responses import JSONResponse
 
-from tests.dispatch.broker import remove
-from tests.dispatch.commands import Bench
+from app.dispatch import DispatchSettings, publisher
+from app.failed import drop, requeue
+from tests.dispatch.broker import open_proxy, remove
+from tests.dispatch.commands import Bench, open_service
 from tests.dispatch.postbox import eventually
+from tests.test_roads import ORDER
 
 
 async def test_given_up(shared: Bench) -> None:
@@ -22,26 +26,64 @@ async def test_given_up(shared: Bench) -> None:
     log = f"given up: {reason}  idempotency_key=receipt:1003  attempt=1  request_id="
     await eventually(lambda: log in worker.log())
     [line, count] = shared.failed().splitlines()
-    assert line.startswith("receipt:1003: ada@example.com, 20")
+    assert line.startswith("receipt:1003: accepted 20")
     assert line.endswith(f", attempts: 1: {reason}")
     assert count == "1 failed"
     assert shared.failed("requeue", "receipt:1003") == "1 requeued\n"
     await shared.expect({"receipt:1003": 0})
-    assert shared.failed() == "0 failed\n"
+    assert shared.listing() == ["0 failed"]
+
+
+async def test_conflict(shared: Bench) -> None:
+    """A repeat that says something else is refused by PostStack, and kept until it is dropped."""
+    await shared.order("1009")
+    await shared.expect({"receipt:1009": 0})
+
+    async with open_service(shared.settings) as service:
+        other = ORDER | {"order_id": "1009", "recipient": "bob@example.com"}
+        assert (await service.post("/receipts", json=other)).status_code == 202
+
+    await eventually(lambda: len(shared.listing()) == 2)
+    [line, _] = shared.listing()
+    assert line.startswith("receipt:1009: accepted 20")
+    assert "PostStack answered 422" in line
+    assert "idempotency key" in line
+    assert "example.com" not in line
+    assert shared.failed("drop", "receipt:1009") == "1 dropped\n"
+    assert shared.listing() == ["0 failed"]
+    assert shared.postbox.mails()["receipt:1009"] == 0
 
 
 async def test_bug(bench: Bench) -> None:
-    """A bug, or a setting that nobody foresaw, costs no mail; its traceback is in the log."""
+    """A bug, or a setting that nobody foresaw, costs no mail; its traceback is in the log.
+
+    In production all that a worker logs to its end is JSON, and the lines of an attempt say which.
+    """
     await bench.order("1006")
-    bench.settings = bench.settings.model_copy(update={"poststack_base_url": "http://host:port"})
-    worker = bench.start_worker()
+    production = {
+        "fastapi_env": "production",
+        "sender_email": "hello@acme.dev",
+        "poststack_base_url": "https://host:port",
+        "poststack_webhook_secret": "whsec_1",
+        "api_keys": "planted-8ff2c4a1d09b4e5fb67d3c1aa2e6",
+    }
+    async with open_proxy(bench.broker) as (proxy, url):
+        proxy.flowing.set()
+        production["broker_url"] = url.replace("guest", "owner")
+        settings = DispatchSettings(**bench.settings.model_dump() | production)
+        worker = bench.start_worker("--pool=solo", settings=settings)
+        await eventually(lambda: "given up" in worker.log())
+        worker.process.terminate()
+        assert await asyncio.to_thread(worker.process.wait, 20) == 0
 
-    about = "idempotency_key=receipt:1006  attempt=1"
-    await eventually(lambda: f"given up: a bug: InvalidURL  {about}" in worker.log())
-
-    assert f"a bug  {about}" in worker.log()
-    assert "Traceback" in worker.log()
-    assert "receipt:1006: ada@example.com" in bench.failed()
+    lines = [json.loads(line) for line in worker.log().splitlines()]
+    bug, given_up = [line for line in lines if line["level"] == "ERROR"]
+    assert (bug["message"], given_up["message"]) == ("a bug", "given up: a bug: InvalidURL")
+    assert "Traceback" in bug["exception"]
+    for line in (bug, given_up):
+        assert (line["idempotency_key"], line["attempt"]) == ("receipt:1006", 1)
+        assert line["request_id"]
+    assert bench.listing()[0].startswith("receipt:1006: accepted 20")
 
 
 async def test_unreadable(shared: Bench) -> None:
@@ -63,15 +105,15 @@ async def test_unreadable(shared: Bench) -> None:
     [worker] = shared.workers
     await eventually(lambda: worker.log().count("not a job of this service") == 2)
     await eventually(lambda: worker.log().count("given up: not a message; see") == 2)
-    await asyncio.sleep(0.2)
-
-    lines = shared.failed().splitlines()
-    assert lines[4:] == ["4 failed"]
-    assert sorted(line.rpartition(": ")[0].split(": ")[0] for line in lines[:4]) == [
+    await eventually(lambda: shared.listing()[-1] == "4 failed")
+    assert sorted(line.partition(": ")[0] for line in shared.listing()[:4]) == [
         "None",
         "unreadable:0",
         "unreadable:1",
         "unreadable:2",
     ]
-    assert shared.failed("requeue") == "0 requeued\n"
+    with publisher(shared.settings) as celery:
+        assert requeue(celery, None) == "0 requeued"
+        assert drop(celery, "unreadable:0") == "1 dropped"
+        assert drop(celery, "unreadable:0") == "0 dropped"
     remove(shared.broker, queues=[f"{name}.failed"], exchanges=[])
