@@ -134,6 +134,6 @@ def test_footprint(backend: str, baked: Baker) -> None:
     differing = {
         name for name in without.keys() | ours.keys() if without.get(name) != ours.get(name)
     }
-    extra = {"app/connections.py"} if backend == "celery" else set()
+    extra = {"app/connections.py"} if backend == "celery" else {"app/jobs.py"}
     outside = {name for name in differing if not name.startswith("tests/dispatch/")}
     assert outside == FOOTPRINT | extra

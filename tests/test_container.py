@@ -201,15 +201,18 @@ def test_image(image: Path, installed: Baker) -> None:
     packages = {path.name for path in image.glob(".venv/lib/*/site-packages/*")}
     assert "fastapi" in packages
     assert not packages & {"pytest", "mypy", "ruff", "respx", "uv", "pip", "sandbox"}
-    # Nobody listens there.
-    settings = PRODUCTION | {"POSTSTACK_BASE_URL": f"https://127.0.0.1:{free_port()}"}
+    settings = PRODUCTION | {
+        "POSTSTACK_BASE_URL": f"https://127.0.0.1:{free_port()}",  # nobody listens there
+        "FORWARDED_ALLOW_IPS": "127.0.0.0/8",
+    }
 
     with running(image, command(installed(), port), f"{url}/healthz", **settings) as log:
         assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
         assert httpx.get(f"{url}/readyz?who=ada@example.com").json() == {"status": "ready"}
         assert httpx.get(f"{url}/sandbox/").status_code == 404
         signup = {"email": "ada@example.com", "name": "Ada"}
-        answer = httpx.post(f"{url}/signup", json=signup, headers={"X-Request-ID": "r"}, timeout=30)
+        proxied = {"X-Request-ID": "r", "X-Forwarded-For": "203.0.113.9"}
+        answer = httpx.post(f"{url}/signup", json=signup, headers=proxied, timeout=30)
         assert answer.status_code == 503
 
     assert "ada@example.com" not in log.read_text()
@@ -219,6 +222,7 @@ def test_image(image: Path, installed: Baker) -> None:
     about = [line for line in lines if line.get("request_id") == "r"]
     assert [line["logger"] for line in about] == ["app.delivery", "uvicorn.access"]
     assert about[0]["idempotency_key"].startswith("welcome:")
+    assert about[1]["message"].startswith("203.0.113.9:")
     assert about[1]["message"].endswith('"POST /signup HTTP/1.1" 503')
 
 

@@ -18,7 +18,7 @@ from app.security import HEADERS
 MEANINGS = {
     400: "The body is not JSON in UTF-8.",
     401: "The API key, or the webhook's signature, is missing or wrong.",
-    409: "A mail with other content was sent for the same reason, such as this order.",
+    409: "A mail with other content was taken for the same reason, such as this order.",
     413: "The request is too long.",
     422: "Fields are at fault, and `errors` names them; or the recipient's address is refused.",
     429: "Too many signups by this client or for this recipient.",
@@ -146,7 +146,7 @@ async def on_recipient(_: Request, __: RecipientError) -> ProblemResponse:
 
 async def on_conflict(_: Request, __: ConflictError) -> ProblemResponse:
     """Answer 409: a repeat must be the same in all it says."""
-    return problem(409, "A different mail was sent for the same reason, such as this order.")
+    return problem(409, "A different mail was taken for the same reason, such as this order.")
 
 
 async def on_permanent(_: Request, __: PermanentError) -> ProblemResponse:

@@ -187,16 +187,23 @@ class Queue:
         Raises `ConflictError` where that is a different message under the same key.
         """
         job_id = self.job_prefix + key
-        await self.forget_failure(key)
-        job = await self.redis.enqueue_job("send_email", message, _job_id=job_id, _expires=EXPIRY)
+        more = {"listed": True} if await self.forget_failure(key) else {}
+        job = await self.redis.enqueue_job(
+            "send_email", message, _job_id=job_id, _expires=EXPIRY, **more
+        )
         if job is None:
             await self._compare(job_id, message)
         return job is not None
 
-    async def forget_failure(self, key: str) -> None:
-        """Delete the result of a job that failed, which would stand in the way of the next."""
-        if await self.redis.hexists(self.failed_key, key):
+    async def forget_failure(self, key: str) -> bool:
+        """Delete the result of a job that failed, which would stand in the way of the next.
+
+        Tells whether there is a message with this key in the failed list.
+        """
+        listed = await self.redis.hexists(self.failed_key, key)
+        if listed:
             await self.redis.delete(result_key_prefix + self.job_prefix + key)
+        return bool(listed)
 
     async def _compare(self, job_id: str, message: Any) -> None:
         """Raise unless this is the message that arq has under this id."""

@@ -9,10 +9,10 @@ import asyncio
 import json
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from arq import Retry, Worker, func
+from arq import Retry, func
 from prometheus_client import start_http_server
 from pydantic import ValidationError
 from redis import exceptions
@@ -23,7 +23,8 @@ from uvicorn.loops.auto import auto_loop_factory
 from app import logs, metrics
 from app.client import open_poststack
 from app.delivery import DEADLINE, PermanentError, TemporaryError, send
-from app.dispatch import PROMPT, DispatchSettings, Queue, digest, open_queue, to_json
+from app.dispatch import PROMPT, DispatchSettings, Queue, open_queue
+from app.jobs import Worker, decode, forget
 from app.messages import Message, now
 from app.settings import load
 
@@ -79,8 +80,8 @@ async def work(settings: DispatchSettings, queue: Queue) -> None:
     logger.info("stopped")
 
 
-async def send_email(ctx: dict[str, Any], message: Any) -> None:
-    """Make one attempt at a message: the job.
+async def send_email(ctx: dict[str, Any], message: Any, *, listed: bool = False) -> None:
+    """Make one attempt at a message, which may be `listed` among the failed: the job.
 
     Ends well or with `Retry`, and in no other way: arq drops a job that raises anything else,
     or that exceeds `job_timeout` and does not turn its cancellation into a `Retry`.
@@ -89,19 +90,18 @@ async def send_email(ctx: dict[str, Any], message: Any) -> None:
     request_id = message.get("request_id") if isinstance(message, dict) else None
     with logs.bound(idempotency_key=key, attempt=attempt, request_id=str(request_id or "")):
         try:
-            reason = await try_to_send(ctx, message)
-            await settle(ctx["queue"], key, message, attempt, reason)
+            if reason := await try_to_send(ctx, message):
+                await give_up(ctx["queue"], key, message, attempt, reason)
+            elif listed:
+                await ctx["queue"].redis.hdel(ctx["queue"].failed_key, key)
         except Retry:
             raise
         except (Exception, asyncio.CancelledError) as error:  # Redis is away, or the worker stops.
             raise Retry(defer=1) from error
 
 
-async def settle(queue: Queue, key: str, message: Any, attempt: int, reason: str | None) -> None:
-    """Keep in the failed list what is given up for a reason, and not what was sent."""
-    if reason is None:
-        await queue.redis.hdel(queue.failed_key, key)
-        return
+async def give_up(queue: Queue, key: str, message: Any, attempt: int, reason: str) -> None:
+    """Keep a message in the failed list, with the reason."""
     failed_at = now().isoformat()
     entry = {"message": message, "reason": reason, "attempts": attempt, "failed_at": failed_at}
     await queue.redis.hset(queue.failed_key, key, json.dumps(entry))
@@ -134,25 +134,6 @@ async def try_to_send(ctx: dict[str, Any], message: Any) -> str | None:
         logger.exception("a bug")
         return f"a bug: {type(error).__name__}"
     return None
-
-
-def decode(raw: bytes) -> dict[str, Any]:
-    """Read a job. Of what is none, make one whose message `send_email` will refuse and keep.
-
-    arq itself deletes a job that it cannot read, and ends over a time beyond the calendar.
-    """
-    try:
-        job = json.loads(raw)
-        [message], queued_at = job["a"], int(job["et"])
-        datetime.fromtimestamp(queued_at / 1000, UTC)
-    except Exception:
-        message, queued_at = raw.decode(errors="backslashreplace"), int(now().timestamp() * 1000)
-    return {"f": "send_email", "a": [message], "k": {}, "t": None, "et": queued_at}
-
-
-def forget(result: dict[str, Any]) -> bytes:
-    """Write a job's result; what matters is its key, and what was sent, but not in clear."""
-    return to_json(result | {"a": [digest(message) for message in result["a"]], "r": None})
 
 
 async def check(queue: Queue) -> None:

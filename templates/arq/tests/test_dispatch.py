@@ -18,11 +18,11 @@ from app import dispatch as dispatch_module
 from app.delivery import ConflictError, TemporaryError, payload
 from app.dispatch import Dispatch, DispatchSettings, digest, open_dispatch, redis_on_the_desk
 from app.emails import receipt
+from app.jobs import forget
 from app.main import create_app
 from app.messages import Message
 from app.orders import Order
 from app.settings import load
-from app.worker import forget
 from tests.conftest import AUTHORIZED, Logged
 from tests.dispatch.broker import relay
 from tests.dispatch.commands import Service

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse
 
 from app.dispatch import Dispatch, Queue
 from app.failed import run
+from app.jobs import forget
 from app.messages import Message
-from app.worker import forget
 from tests.dispatch.commands import Service, another
 from tests.dispatch.postbox import Postbox
 

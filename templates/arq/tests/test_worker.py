@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from arq import Retry
+from arq.constants import in_progress_key_prefix
 from poststack import AsyncPostStack
 from pydantic import SecretStr
 from starlette.responses import JSONResponse
@@ -18,6 +19,7 @@ from starlette.responses import JSONResponse
 from app.delivery import payload
 from app.dispatch import PROMPT, Dispatch, DispatchSettings, Queue, open_queue
 from app.failed import entries
+from app.jobs import Worker
 from app.messages import Message, now
 from app.worker import run, send_email
 from tests.conftest import Logged
@@ -50,6 +52,34 @@ async def test_attempts(
     assert len(postbox.connections) == 1
     assert "\nmail_retried_total 1.0\n" in metrics
     assert "\nmail_accepted_total 2.0\n" in metrics
+
+
+async def test_two_workers(
+    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+) -> None:
+    """Workers that find the same jobs share them: each is sent by one, and once."""
+    keys = [f"test:{number}" for number in range(60)]
+    for key in keys:
+        await dispatch(message.model_copy(update={"idempotency_key": key}))
+
+    with operator.worker(), operator.worker():
+        postbox.expect(dict.fromkeys(keys, 0))
+
+    assert operator.stored.zcard(operator.queue) == 0
+
+
+async def test_taking(queue: Queue, operator: Service) -> None:
+    """A worker takes what is due and what no other has; what it leaves is free."""
+    worker = Worker([send_email], redis_pool=queue.redis, queue_name=queue.name)
+    await queue.put("now", {})
+    due, later, gone = (queue.job_prefix + name for name in ("now", "later", "gone"))
+    await queue.redis.zadd(queue.name, {later: (now() + timedelta(minutes=1)).timestamp() * 1000})
+
+    taken = [[job_id for job_id, _ in await worker._take([due, later, gone])] for _ in range(2)]
+
+    assert taken == [[due], []]
+    locks = [operator.stored.exists(in_progress_key_prefix + key) for key in (due, later, gone)]
+    assert locks == [1, 0, 0]
 
 
 async def test_log(queue: Queue, dispatch: Dispatch, message: Message, operator: Service) -> None:
