@@ -12,12 +12,12 @@ NO_RELEASE = "no release yet: no commit has brought a heading such as `## 0.1.0`
 def releases(repository: Path = REPOSITORY) -> dict[str, str]:
     """Find the commit of each release, oldest first.
 
-    That is the tag's, or in a clone without tags the one that brought the heading.
+    That is the tag's, or in a clone without tags the last one that brought the heading.
     """
     found = {}
     for version in reversed(HEADING.findall((repository / "CHANGELOG.md").read_text("utf-8"))):
         tagged = run("git", "tag", "--list", version, cwd=repository).split()
-        search = tagged or ["--reverse", f"-S## {version}", "--", "CHANGELOG.md"]
+        search = tagged or [f"-S## {version}", "--", "CHANGELOG.md"]
         if commits := run("git", "log", "--format=%H", *search, cwd=repository).split():
             found[version] = commits[0]
     return found
