@@ -50,6 +50,13 @@ class Worker:
         """What it and its children have said so far."""
         return self._log.read_text()
 
+    async def expect(self, words: str, count: int = 1) -> None:
+        """Wait until it has said these words so often; a failure shows what it did say."""
+        try:
+            await eventually(lambda: self.log().count(words) >= count)
+        except AssertionError as error:
+            raise AssertionError(self.log()) from error
+
     async def ready(self) -> None:
         """Wait until it takes jobs."""
         await eventually(lambda: "starts to send" in self.log() or self.process.poll() is not None)

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 
 from app.dispatch import DispatchSettings, publisher
 from app.failed import drop, requeue
-from tests.dispatch.broker import open_proxy, remove
+from tests.dispatch.broker import open_proxy
 from tests.dispatch.commands import Bench, open_service
 from tests.dispatch.postbox import eventually
 from tests.test_roads import ORDER
@@ -23,8 +23,7 @@ async def test_given_up(shared: Bench) -> None:
 
     await shared.order("1003")
 
-    log = f"given up: {reason}  idempotency_key=receipt:1003  attempt=1  request_id="
-    await eventually(lambda: log in worker.log())
+    await worker.expect(f"given up: {reason}  idempotency_key=receipt:1003  attempt=1  request_id=")
     [line, count] = shared.failed().splitlines()
     assert line.startswith("receipt:1003: accepted 20")
     assert line.endswith(f", attempts: 1: {reason}")
@@ -72,7 +71,7 @@ async def test_bug(bench: Bench) -> None:
         production["broker_url"] = url.replace("guest", "owner")
         settings = DispatchSettings(**bench.settings.model_dump() | production)
         worker = bench.start_worker("--pool=solo", settings=settings)
-        await eventually(lambda: "given up" in worker.log())
+        await worker.expect("given up")
         worker.process.terminate()
         assert await asyncio.to_thread(worker.process.wait, 20) == 0
 
@@ -103,8 +102,8 @@ async def test_unreadable(shared: Bench) -> None:
         producer.publish({}, exchange=name, routing_key=name, headers={"task": "no_such_task"})
 
     [worker] = shared.workers
-    await eventually(lambda: worker.log().count("not a job of this service") == 2)
-    await eventually(lambda: worker.log().count("given up: not a message; see") == 2)
+    await worker.expect("not a job of this service", 2)
+    await worker.expect("given up: not a message; see", 2)
     await eventually(lambda: shared.listing()[-1] == "4 failed")
     assert sorted(line.partition(": ")[0] for line in shared.listing()[:4]) == [
         "None",
@@ -116,4 +115,5 @@ async def test_unreadable(shared: Bench) -> None:
         assert requeue(celery, None) == "0 requeued"
         assert drop(celery, "unreadable:0") == "1 dropped"
         assert drop(celery, "unreadable:0") == "0 dropped"
-    remove(shared.broker, queues=[f"{name}.failed"], exchanges=[])
+        for key in ("None", "unreadable:1", "unreadable:2"):
+            assert drop(celery, key) == "1 dropped"
