@@ -8,8 +8,7 @@ import httpx
 from openapi_spec_validator import validate
 
 from tests.bakery import environment
-from tests.cells import EACH_BACKEND
-from tests.conftest import Baker, Brokers
+from tests.conftest import BACKEND, Baker, Brokers
 from tests.server import AUTHORIZED, free_port, running
 
 # Not that all valid requests are taken: JSON Schema knows less about addresses and amounts than we.
@@ -26,7 +25,7 @@ CHECKS = (
 )
 
 
-@EACH_BACKEND
+@BACKEND
 def test_fuzz(backend: str, installed: Baker, brokers: Brokers, tmp_path: Path) -> None:
     """Schemathesis, with the sandbox for PostStack, finds no fault in a running service."""
     project = installed(backend)
