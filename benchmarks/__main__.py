@@ -82,7 +82,7 @@ def measure_signup(run: Run) -> Iterator[Row]:
     """Yield what the client and the route are worth."""
     latency = 0.02
     cells = [Cell(*pair, latency) for pair in product(("ours", "guide"), (1, 64, 256))]
-    cells.append(Cell("raw aiohttp", 64, latency))
+    cells += [Cell(name, 64, latency) for name in ("raw aiohttp", "transport")]
     found = signup.measure(run.bake("none"), run.data, cells, run.rounds, run.seconds)
 
     def pair(other: str, callers: int) -> tuple[Figures, Figures]:
@@ -98,6 +98,9 @@ def measure_signup(run: Run) -> Iterator[Row]:
     ours, raw = pair("raw aiohttp", 64)
     detail = f"{ours.rate:.0f} against {raw.rate:.0f} a second"
     yield Row("/signup, 64 callers, raw aiohttp", ours.rate / raw.rate, ">=", 0.8, detail)
+    ours, seam = pair("transport", 64)
+    detail = f"{ours.rate:.0f} against {seam.rate:.0f} a second"
+    yield Row("/signup, 64 callers, a transport of httpx's", ours.rate / seam.rate, detail=detail)
     ours, guide = pair("guide", 1)
     detail = f"{ours.p50:.1f} against {guide.p50:.1f} ms"
     yield Row("its p50, one caller, guide", ours.p50 / guide.p50, "<=", 1.05, detail)

@@ -15,6 +15,7 @@ SERVICES = {
     "ours": "app.main:app",
     "guide": "reference:app",
     "raw aiohttp": "raw:app",
+    "transport": "transport:app",
     "sync in def": "blocking:app",
     "client per request": "per_request:app",
     "no send": "no_send:app",
