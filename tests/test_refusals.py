@@ -103,7 +103,7 @@ def test_both_decide_alike(question: str) -> None:
     """The hook and the validator say the same of any answer, in the same words."""
     decisions: set[str] = set()
 
-    @settings(max_examples=200, database=None, deadline=None, derandomize=True)
+    @settings(max_examples=400, database=None, deadline=None, derandomize=True)
     @given(ANSWERS[question])
     @example(DEFAULTS[question])
     def decide(value: str) -> None:
@@ -141,7 +141,7 @@ def bakes_alike(template: Path, answers: Mapping[str, str]) -> None:
         run(ruff, "format", "--no-cache", "--check", cwd=ours)
 
 
-@pytest.mark.parametrize("examples", [5, pytest.param(80, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("examples", [8, pytest.param(80, marks=pytest.mark.matrix)])
 def test_accepted_answers_bake(examples: int, template: Path) -> None:
     """Answers that nobody thought of give the same, valid, clean files from both tools."""
 

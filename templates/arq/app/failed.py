@@ -52,7 +52,7 @@ async def requeue(queue: Queue, only: str | None) -> None:
 async def drop(queue: Queue, key: str) -> None:
     """Delete a message; its caller may ask for it again."""
     await queue.forget_failure(key)
-    print(f"{await queue.redis.hdel(queue.failed_key, key)} dropped")  # noqa: T201
+    print(f"{await queue.redis.hdel(queue.failed_key, key)} dropped")  # noqa: T201  the answer
 
 
 async def run(

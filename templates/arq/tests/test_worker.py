@@ -54,16 +54,37 @@ async def test_attempts(
     assert "\nmail_accepted_total 2.0\n" in metrics
 
 
+UNREADABLE = [
+    b"\x80\x04pickle",
+    b"[" * 100_000,
+    b'{"f": "other", "a": [1, 2], "k": {}, "t": null, "et": 1}',
+    b'{"f": "send_email", "a": [{}], "k": {}, "t": null, "et": 1e300}',
+    b'{"f": "send_email", "a": [{"to": "ada@example.com"}], "k": {"x": 1}, "et": 4e12}',
+]
+
+
+def queue_unreadable(operator: Service) -> None:
+    """Put at the head of the queue what is no job of ours."""
+    for number, raw in enumerate(UNREADABLE):
+        operator.stored.set(f"arq:job:{operator.queue}:bad-{number}", raw)
+        operator.stored.zadd(operator.queue, {f"{operator.queue}:bad-{number}": 1})
+
+
 async def test_two_workers(
-    dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+    queue: Queue, dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
 ) -> None:
-    """Workers that find the same jobs share them: each is sent by one, and once."""
+    """Workers that find the same jobs share them: each is sent by one, and once.
+
+    They go on after jobs that cannot be read.
+    """
+    queue_unreadable(operator)
     keys = [f"test:{number}" for number in range(60)]
     for key in keys:
         await dispatch(message.model_copy(update={"idempotency_key": key}))
 
     with operator.worker(), operator.worker():
         postbox.expect(dict.fromkeys(keys, 0))
+        until(lambda: operator.stored.hlen(queue.failed_key) == len(UNREADABLE))
 
     assert operator.stored.zcard(operator.queue) == 0
 
@@ -85,18 +106,9 @@ async def test_taking(queue: Queue, operator: Service) -> None:
 async def test_log(queue: Queue, dispatch: Dispatch, message: Message, operator: Service) -> None:
     """In production a worker's lines are JSON, and those of an attempt say which it is.
 
-    Jobs that cannot be read are kept and reported; the worker goes on.
+    Jobs that cannot be read are kept and reported.
     """
-    unreadable = [
-        b"\x80\x04pickle",
-        b"[" * 100_000,
-        b'{"f": "other", "a": [1, 2], "k": {}, "t": null, "et": 1}',
-        b'{"f": "send_email", "a": [{}], "k": {}, "t": null, "et": 1e300}',
-        b'{"f": "send_email", "a": [{"to": "ada@example.com"}], "k": {"x": 1}, "et": 4e12}',
-    ]
-    for number, raw in enumerate(unreadable):
-        operator.stored.set(f"arq:job:{operator.queue}:bad-{number}", raw)
-        operator.stored.zadd(operator.queue, {f"{operator.queue}:bad-{number}": 1})
+    queue_unreadable(operator)
     production = {
         "FASTAPI_ENV": "production",
         "SENDER_EMAIL": "hello@acme.dev",
@@ -108,11 +120,11 @@ async def test_log(queue: Queue, dispatch: Dispatch, message: Message, operator:
 
     with operator.worker(**production):
         operator.expect_log("again in")
-        until(lambda: operator.log.count("given up: not a message; see") == len(unreadable))
+        until(lambda: operator.log.count("given up: not a message; see") == len(UNREADABLE))
 
     assert "ada@example.com" not in operator.log
     failed = dict([item async for item in entries(queue)])
-    assert len(failed) == len(unreadable)
+    assert len(failed) == len(UNREADABLE)
     assert failed["bad-0"]["message"] == "\\x80\x04pickle"
     assert failed["bad-4"]["message"] == {"to": "ada@example.com"}
     lines = [json.loads(line) for line in operator.log.splitlines()]
@@ -131,10 +143,10 @@ async def test_stopped_worker(
     with operator.worker() as worker:
         postbox.expect({"test:1": 0})
         worker.terminate()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.5)  # time to end, if it did not finish
         assert worker.poll() is None
         await dispatch(another(message))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.3)  # time to take it, if it took anything
         postbox.silent = False
         assert worker.wait(20) == 0
 
@@ -158,7 +170,7 @@ async def test_redis_restarts(
             await dispatch(message)
             await asyncio.to_thread(postbox.expect, {"test:1": 0})
         await dispatch(another(message))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)  # time to end, if it did not wait for Redis
         async with relay(redis_url, port):
             await asyncio.to_thread(postbox.expect, {"test:1": 0, "test:2": 0})
             worker.terminate()

@@ -111,6 +111,8 @@ async def test_unreadable(shared: Bench) -> None:
         "unreadable:1",
         "unreadable:2",
     ]
+    for words in ("not a job of this service", "given up: not a message; see"):
+        assert worker.log().count(words) == 2, worker.log()
     with publisher(shared.settings) as celery:
         assert requeue(celery, None) == "0 requeued"
         assert drop(celery, "unreadable:0") == "1 dropped"

@@ -37,17 +37,17 @@ async def test_receipt(shared: Bench) -> None:
 async def test_retry(shared: Bench) -> None:
     """A temporary error is repeated with the same key, and not before PostStack's time."""
     error = {"error": "Try later.", "code": "unavailable"}
-    shared.postbox.answers.append(JSONResponse(error, 503, {"Retry-After": "1"}))
+    shared.postbox.answers.append(JSONResponse(error, 503, {"Retry-After": "2"}))
     start = time.monotonic()
 
     await shared.order("1002")
 
     await shared.expect({"receipt:1002": 0})
-    assert time.monotonic() - start > 1
+    assert time.monotonic() - start > 2
     assert len(shared.postbox.arrived("receipt:1002")) == 2
     [worker] = shared.workers
     about = r"idempotency_key=receipt:1002  attempt={}  request_id=[0-9a-f]+"
-    assert re.search("again in 2 s  " + about.format(1) + "\n", worker.log())
+    assert re.search(r"again in [23] s  " + about.format(1) + "\n", worker.log())
     again = r"accepted by PostStack .+  " + about.format(2) + "  email_id=em_"
     await eventually(lambda: re.search(again, worker.log()))
 
