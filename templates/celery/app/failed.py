@@ -8,6 +8,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 
 from celery import Celery
 from kombu.message import Message as Job
@@ -27,9 +28,25 @@ def failed_jobs(celery: Celery) -> Iterator[Iterator[Job]]:
         channel = connection.default_channel
         queue = failed(channel)
         queue.declare()
-        # As many as there are now: what fails while they are put back waits for the next time.
-        count = channel.queue_declare(failed.name, passive=True).message_count
-        yield (job for _ in range(count) if (job := queue.get()) is not None)
+        kept = 0
+
+        def waiting() -> int:
+            return int(channel.queue_declare(failed.name, passive=True).message_count)
+
+        def jobs() -> Iterator[Job]:
+            nonlocal kept
+            # As many as there are now: what fails while they are put back waits for the next time.
+            for _ in range(waiting()):
+                if job := queue.get():
+                    yield job
+                    kept += not job.acknowledged
+
+        yield jobs()
+        channel.basic_recover(requeue=True)
+        # They count again once that is on the disk; a command that came sooner would see fewer.
+        end = monotonic() + PATIENCE  # or for ever, if somebody has dropped one meanwhile
+        while waiting() < kept and monotonic() < end:
+            sleep(0.01)
 
 
 def message_of(job: Job) -> Message | None:
