@@ -209,7 +209,10 @@ def test_image(image: Path, installed: Baker) -> None:
     with running(image, command(installed(), port), f"{url}/healthz", **settings) as log:
         assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
         assert httpx.get(f"{url}/readyz?who=ada@example.com").json() == {"status": "ready"}
-        assert httpx.get(f"{url}/sandbox/").status_code == 404
+        assert "sandbox" not in httpx.get(f"{url}/").raise_for_status().text
+        for path in ("/sandbox", "/sandbox/", "/sandbox/messages", "/sandbox/emails"):
+            assert httpx.get(url + path).status_code == 404
+        assert httpx.post(f"{url}/webhooks/poststack", json={}).status_code == 401
         signup = {"email": "ada@example.com", "name": "Ada"}
         proxied = {"X-Request-ID": "r", "X-Forwarded-For": "203.0.113.9"}
         answer = httpx.post(f"{url}/signup", json=signup, headers=proxied, timeout=30)

@@ -1,17 +1,14 @@
 """Two of the gates that keep the sandbox out of production; each holds without the other."""
 
 import ast
-import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.bakery import SCRIPTS, UV, environment
+from tests.bakery import UV, environment
 from tests.conftest import BACKEND, Baker
-from tests.server import free_port, running
+from tests.server import free_port
 
 PRODUCTION = {
     "FASTAPI_ENV": "production",
@@ -107,21 +104,3 @@ def test_nothing_imports_it(backend: str, baked: Baker) -> None:
     }
 
     assert found == {"app/main.py": [True]}
-
-
-def test_production_has_none(installed: Baker, tmp_path: Path) -> None:
-    """Production starts where no sandbox is installed, and has no route to one."""
-    project = tmp_path / "image"
-    shutil.copytree(
-        installed(), project, ignore=shutil.ignore_patterns("sandbox", "tests", ".venv", "data")
-    )
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    fastapi = str(installed() / ".venv" / SCRIPTS.name / "fastapi")
-
-    with running(project, [fastapi, "run", "--port", str(port)], f"{url}/healthz", **PRODUCTION):
-        assert httpx.get(f"{url}/").status_code == 200
-        assert "sandbox" not in httpx.get(f"{url}/").text
-        for path in ("/sandbox", "/sandbox/", "/sandbox/messages", "/sandbox/emails"):
-            assert httpx.get(url + path).status_code == 404
-        assert httpx.post(f"{url}/webhooks/poststack", json={}).status_code == 401
