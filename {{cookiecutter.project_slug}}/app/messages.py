@@ -12,8 +12,11 @@ Address = Annotated[str, StringConstraints(pattern=r"^[^\s@]+@[^\s@]+$", max_len
 
 
 def fold(address: str) -> str:
-    """Make addresses that differ only in case equal; SQLite could do it for ASCII alone."""
-    return address.casefold()
+    """Make addresses that differ only in case equal; SQLite could do it for ASCII alone.
+
+    Not `casefold`, for which `straße.de` is `strasse.de`, somebody else's domain.
+    """
+    return address.lower()
 
 
 def now() -> datetime:

@@ -19,6 +19,14 @@ async def test_same_address(tmp_path: Path) -> None:
     assert other.id != users[0].id
 
 
+async def test_alike(tmp_path: Path) -> None:
+    """Two domains are two users, though Unicode folds the one into the other."""
+    async with open_users(tmp_path / "users.sqlite3") as users:
+        found = [await users.add(f"ada@{name}.de", "Ada") for name in ("straße", "strasse")]
+
+    assert [user.email for user in found] == ["ada@straße.de", "ada@strasse.de"]
+
+
 async def test_restart(tmp_path: Path) -> None:
     """Users outlive the process."""
     path = tmp_path / "users.sqlite3"
