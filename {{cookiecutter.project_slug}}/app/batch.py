@@ -55,7 +55,7 @@ async def send_batch(
                 case {"data": list(data)}:
                     items = data
     except PostStackError as error:
-        if error.status_code not in (400, 422):
+        if error.status_code not in (400, 409, 413, 422):
             return [refusal_of(message, error) for message in messages]
         logger.warning("a batch of %d was refused: %d", len(messages), error.status_code)
     except (httpx.HTTPError, TimeoutError, ValueError) as error:

@@ -55,12 +55,12 @@ class TemporaryError(DeliveryError):
     def delay(self, attempt: int = 1) -> float:
         """Return the seconds to wait after this `attempt`, the first being 1.
 
-        PostStack's wish, or exponential backoff up to five minutes; with jitter, so that what
-        failed together does not come back together.
+        PostStack's wish of up to a day, or exponential backoff up to five minutes; with jitter, so
+        that what failed together does not come back together.
         """
         jitter = random.random()  # noqa: S311  it guards no secret
         if self.retry_after is not None:
-            return self.retry_after + jitter
+            return min(86_400.0, self.retry_after) + jitter  # in this order NaN is a day, too
         return min(2.0 ** min(attempt, 9), 300.0) * (1 + jitter) / 2
 
 

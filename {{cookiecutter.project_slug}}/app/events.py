@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Literal
 
@@ -62,10 +63,11 @@ class Events:
 
     async def add(self, event: Event) -> bool:
         """Store an event once; return whether it was new."""
+        time = event.time.astimezone(UTC).isoformat()  # so that texts are in the order of times
         async with self._database.execute(
             "INSERT INTO events (id, type, email_id, recipient, time) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO NOTHING",
-            (event.id, event.type, event.email_id, fold(event.recipient), event.time.isoformat()),
+            (event.id, event.type, event.email_id, fold(event.recipient), time),
         ) as cursor:
             return cursor.rowcount == 1
 
@@ -81,7 +83,8 @@ class Events:
     async def suppression(self, recipient: str) -> tuple[str, str] | None:
         """Return why this address gets no more mail and which one was the last, or nothing."""
         rows = await self._database.execute_fetchall(
-            f"SELECT type, email_id FROM events WHERE recipient = ? AND {SUPPRESSES} LIMIT 1",  # noqa: S608  a constant
+            f"SELECT type, email_id FROM events WHERE recipient = ? AND {SUPPRESSES}"  # noqa: S608  a constant
+            " ORDER BY time DESC LIMIT 1",
             (fold(recipient),),
         )
         return next(((REASONS[row["type"]], row["email_id"]) for row in rows), None)

@@ -82,6 +82,8 @@ async def test_wire(
         httpx.Response(202, json={"ids": ["em_1", "em_2"]}),
         httpx.Response(400, json={"error": "emails[1] has no subject", "code": "invalid_request"}),
         httpx.Response(422, json={"error": "No.", "code": "unprocessable_entity"}),
+        httpx.Response(409, json={"error": "idempotency key of emails[1]", "code": "conflict"}),
+        httpx.Response(413),
     ],
 )
 async def test_unclear(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 from collections.abc import AsyncIterator
 
 import httpx
@@ -193,6 +194,8 @@ def test_delay() -> None:
     """A wait is what PostStack asked for, or doubles up to five minutes; never exactly the same."""
     asked = {TemporaryError("busy", 7.0).delay(attempt) for attempt in range(1, 50)}
     assert 7.0 <= min(asked) < max(asked) <= 8.0
+    for absurd in (3e11, math.inf, math.nan):  # each a number that the SDK takes from a header
+        assert 86_400 <= TemporaryError("busy", absurd).delay() <= 86_401
 
     for attempt, most in ((1, 2.0), (5, 32.0), (20, 300.0), (5000, 300.0)):
         delays = {TemporaryError("busy").delay(attempt) for _ in range(50)}

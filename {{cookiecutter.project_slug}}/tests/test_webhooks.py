@@ -202,12 +202,16 @@ async def test_second_names(service: httpx.AsyncClient, wire: respx.Route) -> No
         (webhook(recipient=["a@example.com", "b@example.com"]), "body.recipient"),
     ],
 )
-async def test_malformed(content: Any, field: str, service: httpx.AsyncClient) -> None:
-    """What PostStack signed and we cannot read is a 422 that names the field, and no crash."""
+async def test_malformed(
+    content: Any, field: str, service: httpx.AsyncClient, logged: Logged
+) -> None:
+    """What PostStack signed and we cannot read is a 422 that names the field, and so is a line."""
     answer = await post(service, content)
 
     assert answer.status_code == 422
     assert [fault["field"] for fault in answer.json()["errors"]] == [field]
+    [line] = [line["message"] for line in logged() if line["level"] == "ERROR"]
+    assert line.endswith(f"not stored; see ['{field}']")
 
 
 @pytest.mark.parametrize("road", ROADS)
@@ -241,6 +245,16 @@ async def test_suppressed(
     assert f"not sent, recipient suppressed: {reason}" in caplog.text
     assert "ada@example.com" not in caplog.text.lower()
     assert REGISTRY.get_sample_value("mail_skipped_total") == skipped + 1
+
+
+async def test_last_mail(service: httpx.AsyncClient) -> None:
+    """The last mail before an address was suppressed is the last by PostStack's clock."""
+    last = webhook("unsubscribed", email_id="em_last") | {"timestamp": "2026-03-01T00:30:00+02:00"}
+    await post(service, last)
+    first = webhook("bounced", bounce_type=None, email_id="em_first")
+    await post(service, first | {"timestamp": "2026-02-28T22:00:00Z"})
+
+    assert (await service.post("/signup", json=SIGNUP)).json() == {"email_id": "em_last"}
 
 
 @pytest.mark.parametrize(
