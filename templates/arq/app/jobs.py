@@ -28,7 +28,8 @@ class Worker(arq.Worker):
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start what is due and what no worker has, as room comes."""
         waiting = [job_id for job_id in map(bytes.decode, job_ids) if job_id not in self.tasks]
-        while waiting and self.allow_pick_jobs and await self._has_room():
+        end = self.loop.time() + 1  # then arq has to give a sign of life
+        while waiting and self.allow_pick_jobs and await self._has_room(end):
             room = self.max_jobs - self.job_counter
             taken, waiting = await self._take(waiting[:room]), waiting[room:]
             for job_id, score in taken:
@@ -37,15 +38,15 @@ class Worker(arq.Worker):
                 self.tasks[job_id] = task = self.loop.create_task(self.run_job(job_id, score))
                 task.add_done_callback(self._make_room)
 
-    async def _has_room(self) -> bool:
-        """Wait for room, but not so long that arq could give no sign of life."""
+    async def _has_room(self, end: float) -> bool:
+        """Wait for room until the loop's clock says `end`."""
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout_at(end):
                 await self.sem.acquire()
         except TimeoutError:
             return False
         self.sem.release()
-        return True
+        return self.loop.time() < end
 
     def _make_room(self, _: asyncio.Task[Any]) -> None:
         self.job_counter -= 1

@@ -6,11 +6,12 @@ import re
 import signal
 from contextlib import ExitStack
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import httpx
 import pytest
-from arq import Retry
+from arq import Retry, func
 from arq.constants import in_progress_key_prefix
 from poststack import AsyncPostStack
 from pydantic import SecretStr
@@ -19,7 +20,7 @@ from starlette.responses import JSONResponse
 from app.delivery import payload
 from app.dispatch import PROMPT, Dispatch, DispatchSettings, Queue, open_queue
 from app.failed import entries
-from app.jobs import Worker
+from app.jobs import Worker, decode, forget
 from app.messages import Message, now
 from app.worker import run, send_email
 from tests.conftest import Logged
@@ -101,6 +102,44 @@ async def test_taking(queue: Queue, operator: Service) -> None:
     assert taken == [[due], []]
     locks = [operator.stored.exists(in_progress_key_prefix + key) for key in (due, later, gone)]
     assert locks == [1, 0, 0]
+
+
+async def test_many_workers(
+    queue: Queue, dispatch: Dispatch, message: Message, operator: Service, postbox: Postbox
+) -> None:
+    """What others are sending is at the head of the queue, and does not hide what is free."""
+    taken = [f"{queue.job_prefix}{number}" for number in range(120)]
+    await queue.redis.mset({in_progress_key_prefix + job_id: 1 for job_id in taken})
+    await queue.redis.zadd(queue.name, dict.fromkeys(taken, 1))
+
+    with operator.worker():
+        await dispatch(message)
+        postbox.expect({"test:1": 0})
+
+
+async def test_sign_of_life(queue: Queue) -> None:
+    """The worker's loop turns every second, however long the queue is and the sends take."""
+
+    async def send_slowly(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:  # noqa: ARG001
+        await asyncio.sleep(0.5)
+
+    worker = Worker(
+        [func(send_slowly, name="send_email")],
+        redis_pool=queue.redis,
+        queue_name=queue.name,
+        job_serializer=forget,
+        job_deserializer=decode,
+        max_jobs=1,
+    )
+    keys = [str(number) for number in range(8)]
+    for key in keys:
+        await queue.put(key, {})
+
+    start = monotonic()
+    await worker.start_jobs([f"{queue.job_prefix}{key}".encode() for key in keys])
+    assert monotonic() - start < 2.5  # for all of them it would be 3.5
+    await asyncio.gather(*worker.tasks.values())
+    assert worker.jobs_complete in {2, 3}
 
 
 async def test_log(queue: Queue, dispatch: Dispatch, message: Message, operator: Service) -> None:
