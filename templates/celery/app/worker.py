@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, NoReturn
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from celery import Celery, Task
@@ -93,10 +93,18 @@ def try_to_send(task: Task, data: Any, attempt: int) -> None:
     """Send, or raise what makes Celery do as PostStack's answer demands."""
     try:
         message = Message.model_validate(data)
+    except ValidationError as error:
+        # Without the values, which are somebody's mail.
+        fields = [".".join(map(str, fault["loc"])) for fault in error.errors()]
+        give_up(task, f"not a message; see {fields}")
+    deadline = message.accepted_at + GIVE_UP_AFTER
+    if now() > deadline:  # while no worker ran, say
+        give_up(task, f"{GIVE_UP_AFTER} have passed")
+    try:
         sender.send(message)
     except TemporaryError as error:
         delay = math.ceil(error.delay(attempt))  # Celery rounds down, and it may be PostStack's
-        if now() + timedelta(seconds=delay) > message.accepted_at + GIVE_UP_AFTER:
+        if now() + timedelta(seconds=delay) > deadline:
             give_up(task, str(error))
         try:
             again = task.retry(exc=error, countdown=delay, throw=False, **HIDDEN)
@@ -108,16 +116,12 @@ def try_to_send(task: Task, data: Any, attempt: int) -> None:
         raise again from None
     except PermanentError as error:
         give_up(task, str(error))
-    except ValidationError as error:
-        # Without the values, which are somebody's mail.
-        fields = [".".join(map(str, fault["loc"])) for fault in error.errors()]
-        give_up(task, f"not a message; see {fields}")
     except Exception as error:
         logger.exception("a bug")
         give_up(task, f"a bug: {type(error).__name__}")
 
 
-def give_up(task: Task, reason: str) -> None:
+def give_up(task: Task, reason: str) -> NoReturn:
     """Move the task to the failed queue, with the reason."""
     _, failed = declared(task.app.conf.task_default_queue)
     task.apply_async(

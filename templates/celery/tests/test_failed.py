@@ -6,8 +6,10 @@ import json
 from kombu.connection import Connection
 from starlette.responses import JSONResponse
 
-from app.dispatch import DispatchSettings, publisher
+from app.dispatch import DispatchSettings, enqueue, publisher
 from app.failed import drop, requeue
+from app.messages import Message, now
+from app.worker import GIVE_UP_AFTER
 from tests.dispatch.broker import open_proxy
 from tests.dispatch.commands import Bench, open_service
 from tests.dispatch.postbox import eventually
@@ -83,6 +85,18 @@ async def test_bug(bench: Bench) -> None:
         assert (line["idempotency_key"], line["attempt"]) == ("receipt:1006", 1)
         assert line["request_id"]
     assert bench.listing()[0].startswith("receipt:1006: accepted 20")
+
+
+async def test_too_old(shared: Bench, message: Message) -> None:
+    """What waited until PostStack may have forgotten its key is an operator's, and not sent."""
+    old = message.model_copy(update={"accepted_at": now() - GIVE_UP_AFTER})
+    with publisher(shared.settings) as celery:
+        enqueue(celery, old)
+
+        await eventually(lambda: shared.listing()[-1] == "1 failed")
+        assert shared.listing()[0].endswith("attempts: 1: 2 days, 0:00:00 have passed")
+        assert drop(celery, "test:1") == "1 dropped"
+    assert not shared.postbox.arrived("test:1")
 
 
 async def test_unreadable(shared: Bench) -> None:
