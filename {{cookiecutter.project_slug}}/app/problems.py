@@ -40,7 +40,7 @@ class InvalidField(BaseModel):
     field: str
     """Where, such as `body.email`."""
     detail: str
-    """What."""
+    """What is wrong with it."""
 
 
 class Problem(BaseModel):
@@ -49,7 +49,7 @@ class Problem(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str = "about:blank"
-    """That the status says it all."""
+    """`about:blank`: the status is the whole type."""
     title: str
     """The status in words."""
     status: int
@@ -59,7 +59,7 @@ class Problem(BaseModel):
     errors: list[InvalidField] | None = None
     """The fields at fault."""
     request_id: str | None = None
-    """What leads us to the log's lines about the request."""
+    """Quote it when you report the problem; the log has it, too."""
 
 
 class ProblemResponse(JSONResponse):

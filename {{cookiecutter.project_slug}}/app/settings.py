@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     FastAPI's command does not read."""
 
     service_name: str = "{{cookiecutter.project_name}}"
-    """How the emails and the API's pages call the service."""
+    """The service's name in the emails and on the API's pages."""
 
     sender_email: EmailStr = "{{cookiecutter.sender_email}}"
     """The address that mail comes from; its domain must be verified in PostStack."""

@@ -14,7 +14,7 @@ DESCRIPTION = f"""{PROJECT["description"]}
 
 Routes with a lock want an API key: `Authorization: Bearer <key>`. Errors are problem documents
 (RFC 9457). After a 429 or a 503 wait for `Retry-After`, and repeat the same request: it will not
-double the mail.
+double the mail, within 72 hours.
 """
 
 TAGS = [

@@ -14,7 +14,7 @@ router = APIRouter(tags=["mail"])
 
 
 class Noted(BaseModel):
-    """That the mail will be sent soon."""
+    """The mail will be sent soon."""
 
     model_config = ConfigDict(
         json_schema_extra={

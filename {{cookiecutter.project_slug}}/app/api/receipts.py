@@ -14,7 +14,7 @@ router = APIRouter(tags=["mail"])
 
 
 class Dispatched(BaseModel):
-    """That the mail is safe."""
+    """The mail is safe."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"idempotency_key": "receipt:1001"}]},

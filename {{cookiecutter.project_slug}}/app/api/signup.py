@@ -15,7 +15,7 @@ from app.problems import declared
 router = APIRouter(tags=["mail"])
 
 LINK = re.compile(r"://|\w\.\w\w")
-"""What programs for mail make a link of, `evil.example` included."""
+"""What mail programs turn into a link, `evil.example` included."""
 
 
 def no_link(name: str) -> str:
@@ -46,11 +46,11 @@ class Signup(BaseModel):
     email: EmailStr = Field(repr=False)
     """Where the mail goes."""
     name: Name = Field(repr=False)
-    """How the mail calls them."""
+    """The name that the mail uses."""
 
 
 class SignedUp(BaseModel):
-    """That PostStack accepted the mail, which is not yet delivered."""
+    """PostStack has accepted the mail, which is not yet delivered."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email_id": "em_4f9c2b71"}]},

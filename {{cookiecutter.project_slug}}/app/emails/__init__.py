@@ -15,7 +15,7 @@ from app.users import User
 
 
 def welcome(user: User, settings: Settings) -> Message:
-    """Welcome a user, once however often they sign up.
+    """Welcome a user, once in 72 hours however often they sign up: then PostStack forgets the key.
 
     The reason includes the wording: in other words a repeat would be a conflict at PostStack, from
     which a stranger could tell that the address is known.
@@ -44,7 +44,7 @@ def notice(recipient: str, name: str, settings: Settings) -> Message:
 
 
 def receipt(order: Order, settings: Settings) -> Message:
-    """Confirm an order, once however often it is posted."""
+    """Confirm an order, once in 72 hours however often it is posted."""
     return compose(
         "receipt",
         settings,
