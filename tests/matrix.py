@@ -108,7 +108,9 @@ def main(arguments: list[str]) -> int:
     os.environ["TESTS_MUST_NOT_SKIP"] = "1"
     results, start = Results(), time.monotonic()
     plugins: list[Any] = [results]
-    code = int(pytest.main(["-m", "", *FILES, *arguments], plugins=plugins))
+    # A process more than the default run has: much of a cell is waiting for its worker.
+    options = ["-m", "", "--numprocesses=3"]
+    code = int(pytest.main([*options, *FILES, *arguments], plugins=plugins))
     made = rows(results)
     print(f"\n{table([HEADER, *made])}\n")
     bad = [row for row in made if re.search("FAILED|NOT RUN|SKIPPED", " ".join(row))]
