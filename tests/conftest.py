@@ -50,6 +50,8 @@ def once(folder: Path) -> Iterator[bool]:
     done = folder.with_name(f"{folder.name}.done")
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():  # what a failure left would be the next test's error
+            shutil.rmtree(folder, ignore_errors=True)
         yield not done.exists()
         done.touch()
 
