@@ -352,15 +352,16 @@ class Callers:
         self._url = url
 
     async def post(self, client: httpx.AsyncClient, number: int) -> None:
-        """Post one order until it is accepted."""
+        """Post one order until it is accepted, or has not been for 2 minutes: a service is dead."""
         self.orders += 1
+        end = time.monotonic() + 120
         order = {
             "order_id": f"chaos-{number}",
             "recipient": f"customer-{number}@example.com",
             "lines": [{"description": "Tea", "amount": "7.50"}],
             "total": "7.50",
         }
-        while True:
+        while time.monotonic() < end:
             with contextlib.suppress(httpx.TransportError):
                 response = await client.post(f"{self._url}/receipts", json=order)
                 if response.status_code == 202:
