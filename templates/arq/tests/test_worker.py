@@ -120,7 +120,7 @@ async def test_many_workers(
 async def test_sign_of_life(queue: Queue) -> None:
     """The worker's loop turns every second, however long the queue is and the sends take."""
 
-    async def send_slowly(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:  # noqa: ARG001
+    async def send_slowly(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:  # noqa: ARG001  arq's
         await asyncio.sleep(0.5)
 
     worker = Worker(
