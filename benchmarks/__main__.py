@@ -83,6 +83,7 @@ def measure_signup(run: Run) -> Iterator[Row]:
     latency = 0.02
     cells = [Cell(*pair, latency) for pair in product(("ours", "guide"), (1, 64, 256))]
     cells += [Cell(name, 64, latency) for name in ("raw aiohttp", "transport")]
+    cells += [Cell("no send", callers, latency) for callers in (64, 256)]
     found = signup.measure(run.bake("none"), run.data, cells, run.rounds, run.seconds)
 
     def pair(other: str, callers: int) -> tuple[Figures, Figures]:
@@ -92,6 +93,9 @@ def measure_signup(run: Run) -> Iterator[Row]:
         ours, guide = pair("guide", callers)
         detail = f"{ours.rate:.0f} against {guide.rate:.0f} a second"
         yield Row(f"/signup, {callers} callers, guide", ours.rate / guide.rate, ">=", goal, detail)
+        silent = found[Cell("no send", callers, latency)]
+        detail = f"{silent.rate:.0f} against {guide.rate:.0f} a second: the most that there is"
+        yield Row("the same if it sent nothing", silent.rate / guide.rate, detail=detail)
     ours, guide = pair("guide", 64)
     detail = f"{ours.p99:.0f} against {guide.p99:.0f} ms"
     yield Row("its p99, 64 callers, guide", ours.p99 / guide.p99, "<=", 0.15, detail)
@@ -129,12 +133,14 @@ def measure_notify(run: Run) -> Iterator[Row]:
 
 def measure_memory(run: Run) -> Iterator[Row]:
     """Yield what an idle process holds."""
-    apps = ("app.main:app", "bare:app")
+    apps = ("app.main:app", "sdk:app", "bare:app")
     none = run.bake("none")
     rounds = [[notify.memory(none, run.data, app) for app in apps] for _ in range(FEW)]
-    ours, bare = map(median, zip(*rounds, strict=True))
-    detail = f"{ours:.0f} against {bare:.0f} MB"
+    ours, sdk, bare = map(median, zip(*rounds, strict=True))
+    detail = f"{ours:.1f} against {bare:.1f} MB"
     yield Row("idle memory, bare FastAPI and httpx", ours / bare, "<=", 1.2, detail)
+    detail = f"{sdk:.1f} against {bare:.1f} MB"
+    yield Row("idle memory over the SDK as it comes, the same", sdk / bare, detail=detail)
 
 
 def measure_queues(run: Run) -> Iterator[Row]:

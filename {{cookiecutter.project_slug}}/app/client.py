@@ -43,12 +43,13 @@ async def open_poststack(
 
 
 class Connections:
-    """What the SDK asks of `httpx.AsyncClient`, done by aiohttp; at most 100 at once."""
+    """What the SDK asks of `httpx.AsyncClient`, done by aiohttp."""
 
     def __init__(self, replaced: httpx.AsyncClient) -> None:
         self._url = str(replaced.base_url).rstrip("/")
         self._session = ClientSession(
-            connector=TCPConnector(ssl=httpx.create_ssl_context()),
+            # No limit: behind one, who comes later takes a connection before who waits for it.
+            connector=TCPConnector(limit=0, ssl=httpx.create_ssl_context()),
             cookie_jar=DummyCookieJar(),
             headers=replaced.headers,
             proxy=find_proxy(replaced.base_url),
