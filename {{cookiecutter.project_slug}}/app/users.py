@@ -1,17 +1,21 @@
 """Who signed up: the example's own data, in a SQLite file."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
 import aiosqlite
 
 from app.database import open_database
+from app.events import SCHEMA as EVENTS
+from app.events import SUPPRESSES
 from app.messages import fold
 
-SCHEMA = """
+SCHEMA = f"""
+{EVENTS}
 CREATE TABLE IF NOT EXISTS users (
     id TEXT PRIMARY KEY,
     folded TEXT NOT NULL UNIQUE,
@@ -20,6 +24,13 @@ CREATE TABLE IF NOT EXISTS users (
     created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 )
 """
+
+ADD = f"""
+INSERT INTO users (id, folded, email, name) VALUES (?, ?, ?, ?)
+ON CONFLICT (folded) DO UPDATE SET email = email
+RETURNING id, email, name, EXISTS (SELECT * FROM events WHERE recipient = folded AND {SUPPRESSES})
+"""  # noqa: S608  a constant
+"""The update changes nothing: it makes RETURNING answer for a row that was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,8 @@ class User:
     """Random, so that no two databases ever give one id, and so one idempotency key, twice."""
     email: str = field(repr=False)
     name: str = field(repr=False)
+    suppressed: bool = field(default=True, compare=False)
+    """False if no event forbids mail to this address: then `POST /signup` need not ask for one."""
 
 
 class Users:
@@ -40,13 +53,11 @@ class Users:
 
     async def add(self, email: str, name: str) -> User:
         """Store a user, or return the one who signed up with this address before."""
-        # The update changes nothing: it makes RETURNING answer for a row that was there.
-        [row] = await self._database.execute_fetchall(
-            "INSERT INTO users (id, folded, email, name) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (folded) DO UPDATE SET email = email RETURNING id, email, name",
-            (str(uuid4()), fold(email), email, name),
-        )
-        return User(*row)
+        # Not `uuid4`, which asks the kernel: a thread of the database takes its turn meanwhile.
+        new = UUID(int=random.getrandbits(128), version=4)
+        [row] = await self._database.execute_fetchall(ADD, (str(new), fold(email), email, name))
+        user_id, email, name, suppressed = row
+        return User(user_id, email, name, bool(suppressed))
 
     async def ready(self) -> None:
         """Raise unless users can be read."""

@@ -194,7 +194,7 @@ async def test_reprs(settings: DispatchSettings, app: FastAPI) -> None:
     message = receipt(Order.model_validate(ORDER), settings)
     async with open_poststack(settings) as poststack:
         order, signup = Order.model_validate(ORDER), Signup.model_validate(PERSON)
-        user = User("1", **PERSON)
+        user = User("1", PERSON["email"], PERSON["name"])
         event = Event(
             id="1", type="bounced", email_id="1", recipient=RECIPIENT, time=message.accepted_at
         )

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from app.events import Event, open_events
+from app.messages import now
 from app.users import open_users
 
 
@@ -25,6 +27,17 @@ async def test_alike(tmp_path: Path) -> None:
         found = [await users.add(f"ada@{name}.de", "Ada") for name in ("straße", "strasse")]
 
     assert [user.email for user in found] == ["ada@straße.de", "ada@strasse.de"]
+
+
+async def test_suppressed(tmp_path: Path) -> None:
+    """A user knows of an event that forbids mail to them, and of no other."""
+    path = tmp_path / "service.sqlite3"
+    async with open_users(path) as users, open_events(path) as events:
+        for number, kind, suppressed in ((1, "delivered", False), (2, "complained", True)):
+            data = {"id": f"evt_{number}", "type": kind, "email_id": "em_1", "time": now()}
+            await events.add(Event.model_validate(data | {"recipient": "Ada@Example.com"}))
+            assert (await users.add("ada@example.com", "Ada")).suppressed is suppressed
+        assert not (await users.add("bob@example.com", "Bob")).suppressed
 
 
 async def test_restart(tmp_path: Path) -> None:

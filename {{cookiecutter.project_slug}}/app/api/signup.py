@@ -86,7 +86,8 @@ async def signup(  # noqa: PLR0913  all but one are not the caller's
     user = await users.add(body.email, body.name)
     message = emails.welcome(user, settings)
     try:
-        await refuse_suppressed(message, events)
+        if user.suppressed:
+            await refuse_suppressed(message, events)
         return SignedUp(email_id=await send(poststack, message))
     except SuppressedError as known:
         # As when a known address signs up again: the id of the mail that it got before.
