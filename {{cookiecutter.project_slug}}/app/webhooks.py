@@ -76,7 +76,11 @@ async def verified_body(request: Request, settings: SettingsDep) -> bytes:
     secret = settings.poststack_webhook_secret.get_secret_value()
     if not AsyncWebhooksResource.verify(body, signatures, secret):
         logger.warning("Webhook refused: its signature is not by POSTSTACK_WEBHOOK_SECRET")
-        raise HTTPException(401, "The signature does not fit the body and our secret.")
+        raise HTTPException(
+            401,
+            "The signature does not fit the body and our secret.",
+            headers={"WWW-Authenticate": "X-PostStack-Signature"},
+        )
     return body
 
 

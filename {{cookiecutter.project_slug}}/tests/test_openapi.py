@@ -12,7 +12,7 @@ from app.dispatch import DispatchSettings
 from app.main import create_app
 from app.problems import Problem
 
-BODIES = {"/signup": "Signup", "/notify": "Signup", "/receipts": "Order"}
+BODIES = {"/signup": "Signup", "/notify": "Notice", "/receipts": "Order"}
 OPERATIONS = {
     ("get", "/events/{email_id}"): ("history", {200, 401, 422, 500}),
     ("get", "/healthz"): ("healthz", {200, 500}),

@@ -136,6 +136,7 @@ async def test_refused(
     answer = await post(service, body, signature.format(**signatures).encode("latin-1"))  # type: ignore[arg-type]  # httpx sends bytes as they are
 
     assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "X-PostStack-Signature"
     assert answer.headers["content-type"] == "application/problem+json"
     assert SECRET not in answer.text
     assert "Webhook refused" in caplog.text

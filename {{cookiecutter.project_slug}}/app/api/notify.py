@@ -13,6 +13,10 @@ from app.security import ApiKey
 router = APIRouter(tags=["mail"])
 
 
+class Notice(Signup):
+    """Somebody who is to be told something."""
+
+
 class Noted(BaseModel):
     """The mail will be sent soon."""
 
@@ -35,7 +39,7 @@ class Noted(BaseModel):
     responses=declared(400, 401, 413, 422, 503),
 )
 async def notify(
-    body: Signup,
+    body: Notice,
     after: BackgroundTasks,
     background: BackgroundDep,
     events: EventsDep,
