@@ -99,8 +99,11 @@ async def send_email(ctx: dict[str, Any], message: Any, *, listed: bool = False)
                 await ctx["queue"].redis.hdel(ctx["queue"].failed_key, key)
         except Retry:
             raise
-        except (Exception, asyncio.CancelledError) as error:  # Redis is away, or the worker stops.
-            raise Retry(defer=1) from error
+        except (exceptions.RedisError, OSError, asyncio.CancelledError) as error:
+            raise Retry(defer=1) from error  # Redis is away, or the worker stops
+        except Exception as error:
+            logger.exception("a bug")
+            raise Retry(defer=60) from error
 
 
 async def give_up(queue: Queue, key: str, message: Any, attempt: int, reason: str) -> None:

@@ -293,6 +293,15 @@ async def test_bug(queue: Queue, operator: Service, message: Message, logged: Lo
         assert (line["idempotency_key"], line["attempt"]) == ("test:1", 7)
 
 
+async def test_bug_in_giving_up(queue: Queue, logged: Logged) -> None:
+    """What cannot even be given up stays in the queue, and the log says why."""
+    with pytest.raises(Retry):
+        await send_email(attempt(queue, poststack=None), {"html": object()})
+
+    [bug] = logged()
+    assert "TypeError" in bug["exception"]
+
+
 async def test_interrupted_attempt(
     queue: Queue, poststack: AsyncPostStack, message: Message, postbox: Postbox
 ) -> None:
