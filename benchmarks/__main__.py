@@ -5,7 +5,7 @@
 The parts are signup, notify, memory, queues, batch and generation; without one, all of them. It
 bakes and installs the services that it measures. What is compared is measured side by side, one
 after the other in each round, and the ratio of the medians counts. `--wide` adds a table of all
-services, numbers of callers and latencies. A plot needs matplotlib: `uv run --with matplotlib`.
+services, numbers of callers and latencies.
 The exit code is 1 when a goal is missed.
 
 The measured process has one core, and all else the other: run it on an idle machine.
@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -211,6 +212,8 @@ def main() -> None:
     parser.add_argument("--wide", action="store_true")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    if options.plot and not find_spec("matplotlib"):
+        parser.error("--plot needs matplotlib: `uv run --with matplotlib python -m benchmarks`")
     say = partial(print, flush=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -90,8 +90,10 @@ def main() -> None:
                 "DATABASE_PATH": f"{data}/service.sqlite3",
                 variable: pattern.format(broker),
             }
-            with running(project, [".venv/bin/fastapi", "run"], f"{url}/healthz", **settings):
+            command = [".venv/bin/fastapi", "run"]
+            with running(project, command, f"{url}/healthz", **settings) as log:
                 health, posts = asyncio.run(load(url, options.seconds))
+            log.unlink()
         centiles = statistics.quantiles(health, n=100)
         if {status for status, _ in posts} != {503}:
             raise SystemExit(f"not every receipt was refused: {posts}")

@@ -64,6 +64,8 @@ def main() -> None:
         print(f"\nNOT VERIFIED: the dependencies could not be installed ({error}).")
         print("The files are complete. When this machine can install them, run the tests with:")
         print(f"\n  cd {SLUG}\n  uv run pytest\n")
+        if uv is None:
+            print("uv comes with `pip install uv`.")
         return
     installed = time.monotonic()
     print(f"Installed in {installed - start:.1f} s. Running the service's tests ...", flush=True)

@@ -6,14 +6,17 @@ from pathlib import Path
 from tests.bakery import REPOSITORY, run
 
 HEADING = re.compile(r"^## (\d+\.\d+\.\d+)\b", re.MULTILINE)
-NO_RELEASE = "no release yet: no commit has brought a heading such as `## 0.1.0` to CHANGELOG.md"
+SHALLOW = "a shallow clone has no releases: get them with `git fetch --unshallow --tags`"
 
 
 def releases(repository: Path = REPOSITORY) -> dict[str, str]:
     """Find the commit of each release, oldest first.
 
-    That is the tag's, or in a clone without tags the last one that brought the heading.
+    That is the tag's, or in a clone without tags the last one that brought the heading. A shallow
+    clone has none: its one commit seems to have brought everything.
     """
+    if run("git", "rev-parse", "--is-shallow-repository", cwd=repository).strip() == "true":
+        return {}
     found = {}
     for version in reversed(HEADING.findall((repository / "CHANGELOG.md").read_text("utf-8"))):
         tagged = run("git", "tag", "--list", version, cwd=repository).split()

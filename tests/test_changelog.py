@@ -9,7 +9,7 @@ from tests.cells import EACH_BACKEND
 from tests.conftest import Baker
 from tests.edits import insert
 from tests.inventory import take, unnamed, work
-from tests.releases import NO_RELEASE, clone, news, releases
+from tests.releases import SHALLOW, clone, news, releases
 from tests.test_update import commit, replace
 
 REQUIRED = """    planted_token: str = ""
@@ -66,6 +66,10 @@ def test_releases(tmp_path: Path) -> None:
     (tmp_path / "CHANGELOG.md").write_text(f"\n## 0.3.0\n{text}", "utf-8")
     assert releases(tmp_path) == {"0.1.0": last, "0.2.0": last}  # and no commit has a 0.3.0
 
+    shallow = tmp_path / "shallow"
+    run("git", "clone", "--quiet", "--depth=1", tmp_path.as_uri(), str(shallow), cwd=tmp_path)
+    assert releases(shallow) == {}
+
 
 def test_news() -> None:
     """What stands above a release is news, and the changelog's introduction is not."""
@@ -78,7 +82,7 @@ def test_news() -> None:
 def test_changelog_names_it(backend: str, installed: Baker, tmp_path: Path) -> None:
     """What has changed since the last release is in the changelog, above that release."""
     if not (found := releases()):
-        pytest.skip(NO_RELEASE)
+        pytest.skip(SHALLOW)
     last = list(found)[-1]
     released = clone(REPOSITORY, tmp_path / "template")
     run("git", "checkout", "--quiet", last, cwd=released)

@@ -22,12 +22,6 @@ SCRIPTS = Path(sys.executable).parent
 
 
 @BACKEND
-def test_hadolint(backend: str, baked: Baker) -> None:
-    """The Dockerfile follows the field's rules."""
-    run(str(SCRIPTS / "hadolint"), "Dockerfile", cwd=baked("cookiecutter", backend))
-
-
-@BACKEND
 def test_compose(backend: str, baked: Baker) -> None:
     """The compose file fits the Compose specification."""
     schema = "--builtin-schema=vendor.compose-spec"

@@ -12,7 +12,7 @@ from tests.bakery import REPOSITORY, SCRIPTS, SERVICE, copy_template, run, tree
 from tests.cells import EACH_BACKEND
 from tests.conftest import Baker
 from tests.edits import both_touched, edit, insert
-from tests.releases import NO_RELEASE, clone, releases
+from tests.releases import SHALLOW, clone, releases
 
 NOBODY = {
     "GIT_AUTHOR_NAME": "Nobody",
@@ -162,7 +162,7 @@ def test_lost_edits_are_found() -> None:
 def test_from_a_release(backend: str, version: str | None, tmp_path: Path) -> None:
     """From every release to this tree: edits kept, conflicts only where both sides changed."""
     if version is None:
-        pytest.skip(NO_RELEASE)
+        pytest.skip(SHALLOW)
     repository = clone(REPOSITORY, tmp_path / "template")
     before = made(repository, version, tmp_path / "ours", backend)
     for path in repository.iterdir():
