@@ -34,7 +34,7 @@ async def open_poststack(
         max_retries=max_retries,
     ) as poststack:
         # httpx keeps 20 connections, and searches them in quadratic time. At 64 callers the SDK as
-        # it comes makes 0.3 times the sends a second, each over a connection of its own, and 0.8
+        # it comes makes 0.3 times the sends a second, each over a connection of its own, and 0.9
         # times over a transport for httpx, which needs no underscores but leaves httpx its work.
         # `tests/test_client.py` notices when a new version of the SDK moves this seam.
         sdk = poststack._client

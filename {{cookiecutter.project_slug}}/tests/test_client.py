@@ -106,6 +106,13 @@ async def test_broken_answer(
             await send(poststack, message)
 
 
+async def test_no_json(poststack: AsyncPostStack, wire: respx.Route, message: Message) -> None:
+    """An answer that speaks of success in other words, as a proxy's may, is temporary."""
+    wire.respond(200, html="<p>Welcome")
+    with pytest.raises(TemporaryError, match="no email id"):
+        await send(poststack, message)
+
+
 async def test_refused(poststack: AsyncPostStack, message: Message) -> None:
     """A PostStack that is not there is temporary."""
     with pytest.raises(TemporaryError):
