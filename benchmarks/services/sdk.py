@@ -22,6 +22,6 @@ client = ModuleType("app.client")
 vars(client)["open_poststack"] = open_poststack
 sys.modules[client.__name__] = client
 
-from app.main import app  # noqa: E402
+from app.main import app  # noqa: E402  after what it would import
 
 __all__ = ["app"]

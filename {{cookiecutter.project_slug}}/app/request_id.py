@@ -3,6 +3,7 @@
 import random
 import re
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Event
 
@@ -28,12 +29,11 @@ class RequestId:
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         # It is no secret, and `secrets` asks the kernel: other threads take their turn meanwhile.
         request_id = given if VALID.fullmatch(given) else f"{random.getrandbits(128):032x}"
-        header = (b"x-request-id", request_id.encode())
 
         async def answer(event: Event) -> None:
-            # Not in place of the sandbox's, which has ids of its own, as PostStack does.
-            if event["type"] == "http.response.start" and header[0] not in dict(event["headers"]):
-                event["headers"].append(header)
+            if event["type"] == "http.response.start":
+                # Not in place of the sandbox's, which has ids of its own, as PostStack does.
+                MutableHeaders(scope=event).setdefault(HEADER, request_id)
             await send(event)
 
         token = logs.fields.set({"request_id": request_id})

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.dependencies import SettingsDep
@@ -19,8 +20,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """What each answer has unless its route says otherwise. TLS is the proxy's, and so is HSTS."""
-
-RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="One of the service's `API_KEYS`."
@@ -64,7 +63,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = int(dict(scope["headers"]).get(b"content-length", 0))
+        announced = int(Headers(scope=scope).get("content-length", 0))
         received = 0
 
         async def receive_some() -> Message:
@@ -79,8 +78,9 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = {name for name, _ in message["headers"]}
-                message["headers"] += [pair for pair in RAW_HEADERS if pair[0] not in given]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         # Mails have attachments. Production has no sandbox, and reads nothing that is sent there.
