@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from benchmarks import generation, notify, queues, signup
 from benchmarks.signup import Cell, Figures
-from tests.bakery import UV, bake, copy_template, run
+from harness.bakery import UV, bake, copy_template, run
 
 CALLERS = (1, 16, 64, 256)
 FEW = 3

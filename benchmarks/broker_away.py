@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from tests.server import AUTHORIZED, free_port, running
+from harness.ports import free_port
+from harness.server import AUTHORIZED, running
 
 URLS = {
     "arq": ("REDIS_URL", "redis://127.0.0.1:{}/1"),

@@ -21,12 +21,8 @@ accepted, or given up, and if nothing was killed.
 import argparse
 import asyncio
 import contextlib
-import importlib
 import os
-import random
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -34,86 +30,25 @@ import threading
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from harness.brokers import BROKERS
+from harness.ports import free_ports, listens
+from harness.processes import Process, until
+from harness.server import AUTHORIZED
+
 KEY = "sk_test_chaos"
-AUTHORIZED = {"Authorization": "Bearer key_for_development"}
 KILL_EVERY = 2.0
-RABBITMQ_ARGUMENTS = "-rabbit dead_letter_worker_publisher_confirm_timeout 5000"
-"""As in `compose.yaml`: a retry that is due while RabbitMQ starts would come 3 minutes late."""
 BIN = "Scripts" if os.name == "nt" else "bin"
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [found.getsockname()[1] for found in sockets]
-    for found in sockets:
-        found.close()
-    return ports
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Wait for a condition; raises `TimeoutError` with what it was."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.05)
-
-
-def listens(port: int) -> bool:
-    """Tell whether somebody accepts connections."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-class Process:
-    """A program in a process group of its own, which can be killed, frozen and started again."""
-
-    def __init__(
-        self, name: str, command: list[str], folder: Path, environment: dict[str, str], cwd: Path
-    ) -> None:
-        """Say what to run; `folder` is for its log."""
-        self.log = folder / f"{name}.log"
-        self._command = command
-        self._environment = os.environ | environment
-        self._cwd = cwd
-        self._popen: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it; what it says is appended to its log."""
-        with self.log.open("ab") as log:
-            self._popen = subprocess.Popen(
-                self._command,
-                cwd=self._cwd,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def running(self) -> bool:
-        """Tell whether it runs."""
-        return self._popen is not None and self._popen.poll() is None
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the whole group."""
-        if self._popen is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._popen.pid, number)
-
-    def kill(self) -> None:
-        """Kill the whole group, and wait."""
-        self.signal(signal.SIGKILL)
-        if self._popen is not None:
-            self._popen.wait()
+POSTSTACK = Path(__file__).parent / "services" / "failing.py"
+WORKERS = {
+    "arq": [f".venv/{BIN}/python", "-m", "app.worker"],
+    "celery": [f".venv/{BIN}/celery", "-A", "app.worker", "worker", "--concurrency", "2"],
+}
 
 
 class Worker(Process):
@@ -152,78 +87,6 @@ class Worker(Process):
         super().kill()
 
 
-class Redis:
-    """Redis with the durability of the compose file."""
-
-    def __init__(self, folder: Path) -> None:
-        """Choose a port."""
-        [port] = free_ports(1)
-        self.port = port
-        data = folder / "redis"
-        data.mkdir()
-        command = ["redis-server", "--port", str(port), "--dir", str(data), "--save", ""]
-        command += ["--appendonly", "yes", "--appendfsync", "everysec"]
-        command += ["--maxmemory-policy", "noeviction"]
-        self.process = Process("redis", command, folder, {}, folder)
-        self.environment = {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}
-        self.worker = [str(Path(".venv", BIN, "python")), "-m", "app.worker"]
-
-    def kill(self) -> None:
-        """Kill it."""
-        self.process.kill()
-
-    close = kill
-
-
-class RabbitMQ:
-    """A RabbitMQ node with data of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        """Choose ports."""
-        port, distribution, epmd = free_ports(3)
-        self.port = port
-        data = folder / "rabbitmq"
-        data.mkdir()
-        for path in (folder, data):
-            path.chmod(0o777)  # as root, Debian's rabbitmq-server becomes the user rabbitmq
-        # Not the machine's own configuration, which may name ports of its own.
-        (data / "rabbitmq.conf").write_text(f"listeners.tcp.chaos = 127.0.0.1:{port}\n")
-        self.environment = {"BROKER_URL": f"amqp://guest:guest@127.0.0.1:{port}//"}
-        self._pid = data / "pid"
-        self._node = {
-            "RABBITMQ_CONFIG_FILE": str(data / "rabbitmq.conf"),
-            "RABBITMQ_CONF_ENV_FILE": str(data / "rabbitmq-env.conf"),
-            "RABBITMQ_NODENAME": f"chaos-{port}@localhost",
-            "RABBITMQ_MNESIA_BASE": str(data),
-            "RABBITMQ_LOG_BASE": str(data),
-            "RABBITMQ_DIST_PORT": str(distribution),
-            "RABBITMQ_PID_FILE": str(self._pid),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(data / "enabled_plugins"),
-            "ERL_EPMD_PORT": str(epmd),
-            "ERL_EPMD_RELAXED_COMMAND_CHECK": "1",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": RABBITMQ_ARGUMENTS,
-        }
-        self.process = Process("rabbitmq", ["rabbitmq-server"], folder, self._node, folder)
-        self.worker = [str(Path(".venv", BIN, "celery")), "-A", "app.worker", "worker"]
-        self.worker += ["--concurrency", "2"]
-
-    def kill(self) -> None:
-        """Kill the node itself; between it and us there may be a `su` with its own group."""
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            os.kill(int(self._pid.read_text()), signal.SIGKILL)
-        self.process.kill()
-
-    def close(self) -> None:
-        """Kill it, and the epmd that its first start left behind."""
-        self.kill()
-        if epmd := shutil.which("epmd"):
-            environment = os.environ | self._node
-            subprocess.run([epmd, "-kill"], env=environment, capture_output=True, check=False)
-
-
-BROKERS: dict[str, type[Redis | RabbitMQ]] = {"arq": Redis, "celery": RabbitMQ}
-
-
 def backend_of(bake: Path) -> str:
     """Find the backend among the dependencies of a bake."""
     project = tomllib.loads((bake / "pyproject.toml").read_text())["project"]
@@ -254,11 +117,9 @@ class Stage:
             "REDELIVERY_SECONDS": str(redelivery),
         }
         scripts = bake / ".venv" / BIN
-        python = str(scripts / "python")
-        here = str(Path(__file__).resolve())
         self.poststack = Process(
             "poststack",
-            [python, here, "--poststack", str(self.poststack_port)],
+            [str(scripts / "python"), str(POSTSTACK), str(self.poststack_port)],
             folder,
             self.environment,
             bake,
@@ -278,7 +139,7 @@ class Stage:
         )
         self.workers = []
         for name in ("worker-1", "worker-2"):
-            command = list(self.broker.worker)
+            command = list(WORKERS[backend])
             if backend == "celery":
                 command += ["-n", f"{name}@%h"]
             self.workers.append(Worker(name, command, folder, self.environment, bake))
@@ -466,64 +327,17 @@ def report(stage: Stage, callers: Callers, backend: str, drained: float, idle: b
     return killed and len(callers.accepted) == callers.orders and not (lost or twice or failed)
 
 
-def serve_poststack(port: int) -> None:
-    """Be PostStack with a tenth of errors; this part runs in the bake's environment."""
-    sandbox = importlib.import_module("sandbox.main").create_sandbox(api_key=KEY)
-    uvicorn = importlib.import_module("uvicorn")
-    responses = importlib.import_module("starlette.responses")
-    errors = [
-        responses.JSONResponse({"error": "Chaos", "code": "internal_error"}, 500),
-        responses.JSONResponse({"error": "Chaos", "code": "unavailable"}, 503),
-        responses.JSONResponse({"error": "Chaos"}, 429, {"retry-after": "1"}),
-        "drop before",
-        "drop after",
-    ]
-
-    async def ignore(_: Any) -> None:
-        """Send nothing."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        async def send_late(event: Any) -> None:
-            if event["type"] == "http.response.start":
-                await asyncio.sleep(0.1)  # a sender that is killed now has sent its mail
-            await send(event)
-
-        if scope["path"] != "/emails":
-            await sandbox(scope, receive, send)
-            return
-        if random.random() > 0.1:  # noqa: S311  it guards nothing
-            await sandbox(scope, receive, send_late)
-            return
-        error = random.choice(errors)  # noqa: S311
-        if not isinstance(error, str):
-            await error(scope, receive, send)
-            return
-        if error == "drop after":
-            await sandbox(scope, receive, ignore)  # accepted, and the sender never hears of it
-        # A response without its body makes uvicorn drop the connection.
-        headers = [(b"content-length", b"9")]
-        await send({"type": "http.response.start", "status": 202, "headers": headers})
-
-    uvicorn.run(app, port=port, log_level="critical", lifespan="off")
-
-
 def main() -> None:
     """Read the command line, and run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("bake", type=Path, nargs="?")
+    parser.add_argument("bake", type=Path)
     parser.add_argument("--backend", choices=BROKERS, help="found in the bake's pyproject.toml")
     parser.add_argument("--messages", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=24)
     parser.add_argument("--quick", action="store_true", help="60 messages in 8 seconds")
     parser.add_argument("--idle", action="store_true", help="freeze and kill an idle worker")
     parser.add_argument("--redelivery", type=int, default=30, help="arq's REDELIVERY_SECONDS")
-    parser.add_argument("--poststack", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.poststack:
-        serve_poststack(options.poststack)
-        return
-    if options.bake is None:
-        parser.error("say which bake")
     if options.quick:
         options.messages, options.seconds, options.redelivery = 60, 8, 10
     # So that everything is stopped then, too.

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bakery import SCRIPTS, UV, bake, copy_template, environment
+from harness.bakery import SCRIPTS, UV, bake, copy_template, environment
 
 
 def seconds(*commands: tuple[str, ...], cwd: Path) -> float:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from benchmarks.load import load
 from benchmarks.processes import beside, poststack, resident, service
 from benchmarks.signup import person
-from tests.server import AUTHORIZED
+from harness.server import AUTHORIZED
 
 KEY = AUTHORIZED["Authorization"].removeprefix("Bearer ")
 

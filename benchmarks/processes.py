@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from tests.bakery import REPOSITORY, SCRIPTS
-from tests.server import free_port
+from harness.bakery import REPOSITORY, SCRIPTS
+from harness.ports import free_port
 
 SERVICES = Path(__file__).parent / "services"
 

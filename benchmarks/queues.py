@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.processes import MEASURED, OTHERS, SERVICES, beside, client, poststack, process
-from tests.bakery import SCRIPTS
-from tests.brokers import running_broker
+from harness.bakery import SCRIPTS
+from harness.brokers import running_broker
 
 LATENCY = 0.02
 CONCURRENCY = 20  # the `max_jobs` of arq's worker

@@ -1,1 +1,1 @@
-"""Bakes the template with both tools and treats each bake as a product."""
+"""Tests of the template, and of the services that it makes."""

@@ -1,26 +1,21 @@
 """The clean template and its bakes, made once for all test processes; brokers, one for each."""
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.bakery import BACKENDS, UV, bake, copy_template, find_python, run
-from tests.brokers import PROGRAMS, Broker, running_broker
-from tests.cells import ANSWERS, Cell
-
-Baker = Callable[..., Path]
-Brokers = Callable[[str], Broker]
-
-BACKEND = pytest.mark.parametrize("backend", BACKENDS)
+from harness.bakery import UV, Baker, bake, copy_template, find_python, run
+from harness.brokers import PROGRAMS, Broker, Brokers, running_broker
+from harness.cells import ANSWERS, Cell
+from harness.lock import once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process is left alone with it."""
+    """Run what takes longest first, so that no process is left alone with it."""
     slow = ("test_check[celery", "test_check[arq", "test_chaos", "celery", "arq")
     items.sort(key=lambda item: [word not in item.nodeid for word in slow])
 
@@ -39,18 +34,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this run see, and no other run."""
     root = tmp_path_factory.getbasetemp()
     return root.parent if root.name.startswith("popen-") else root
-
-
-@contextmanager
-def once(folder: Path) -> Iterator[bool]:
-    """Let one process make `folder` while the others wait; say whether that is this one."""
-    done = folder.with_name(f"{folder.name}.done")
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():  # what a failure left would be the next test's error
-            shutil.rmtree(folder, ignore_errors=True)
-        yield not done.exists()
-        done.touch()
 
 
 @pytest.fixture(scope="session")

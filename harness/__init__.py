@@ -1,0 +1,1 @@
+"""What tests, benchmarks and tools share: bakes, brokers, servers, a browser and a terminal."""

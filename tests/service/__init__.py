@@ -1,0 +1,1 @@
+"""The services that the template makes: installed, checked, started, used and broken."""

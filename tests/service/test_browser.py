@@ -1,0 +1,270 @@
+"""The home page and the mailbox as a person uses them, in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect
+
+from harness.bakery import UV, Baker, run
+from harness.chromium import chromium, find_chromium
+from harness.ports import free_port
+from harness.server import AUTHORIZED, running
+
+DEV = (UV, "run", "--no-sync", "fastapi", "dev")
+ORDER = {
+    "order_id": "1001",
+    "recipient": "bob@example.com",
+    "lines": [{"description": "Tea", "amount": "7.50"}],
+    "total": "7.50",
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser; each test has a window with a profile of its own."""
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium here: `apt install chromium`, or name one in $CHROMIUM")
+    with chromium(executable) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def server(
+    browser: Browser, installed: Baker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A service in local development: no setting but a free port, and a database of its own."""
+    del browser  # which may skip the tests, and then nothing need be started
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "PORT": port,
+        "DATABASE_PATH": str(tmp_path_factory.mktemp("browser") / "db.sqlite3"),
+        "RECIPIENT_SIGNUPS_PER_HOUR": "1000",
+    }
+    with running(installed(), DEV, f"{url}/healthz", **settings):
+        yield url
+
+
+@pytest.fixture
+def service(server: str) -> str:
+    """The service, with an empty mailbox."""
+    httpx.delete(f"{server}/sandbox/messages")
+    return server
+
+
+@pytest.fixture
+def page(service: str, browser: Browser) -> Iterator[Page]:
+    """A page of the service; none logs an error, and none loads anything from elsewhere."""
+    context = browser.new_context(base_url=service)
+    page = context.new_page()
+    faults: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            faults.append(f"{message.type}: {message.text}")
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((f"{service}/", "data:")):
+            faults.append(f"external: {request.url}")
+
+    context.on("console", on_console)
+    context.on("weberror", lambda error: faults.append(str(error.error)))
+    context.on("request", on_request)
+    yield page
+    assert not faults
+    context.close()
+
+
+def sign_up(service: str, email: str = "ada@example.com", name: str = "Ada") -> None:
+    """Make the service send a welcome mail."""
+    answer = httpx.post(f"{service}/signup", json={"email": email, "name": name})
+    assert answer.status_code == 201
+
+
+def open_mailbox(page: Page) -> None:
+    """Open the mailbox from the home page."""
+    page.goto("/")
+    page.get_by_role("link", name="Mailbox").click()
+    expect(page).to_have_title(re.compile("Mailbox"))
+
+
+def test_read(service: str, page: Page) -> None:
+    """From the home page to the mailbox, where a mail can be read in its three forms."""
+    sign_up(service)
+    open_mailbox(page)
+
+    page.locator("#messages a").click()
+    expect(page.locator("#subject")).to_have_text("Welcome to Acme Mail, Ada")
+    mail = page.frame_locator("iframe[title='The message as HTML']")
+    expect(mail.get_by_role("heading", name="Welcome, Ada!")).to_be_visible()
+    expect(page.locator("#status")).to_have_attribute("data-status", "delivered")
+
+    page.get_by_role("tab", name="Text").click()
+    expect(page.locator("#panel-text")).to_contain_text("Hello Ada,")
+    expect(page.locator("iframe")).to_be_hidden()
+
+    page.get_by_role("tab", name="Source").click()
+    expect(page.locator("#panel-source")).to_contain_text('"to": [\n    "ada@example.com"\n  ]')
+
+    page.get_by_role("tab", name="Details").click()
+    expect(page.locator("#panel-details")).to_contain_text("welcome:")
+
+
+def test_arrives_by_itself(service: str, page: Page) -> None:
+    """The page shows a first mail, and a second, without a reload; the read one stays open."""
+    open_mailbox(page)
+    expect(page.locator("#welcome")).to_be_visible()
+
+    sign_up(service)
+    page.locator("#messages a").click()
+    expect(page.locator("#welcome")).to_be_hidden()
+    answer = httpx.post(f"{service}/receipts", json=ORDER, headers=AUTHORIZED)
+    assert answer.status_code == 202
+
+    expect(page.locator("#messages a")).to_have_count(2)
+    expect(page.locator("#messages a").first).to_contain_text("bob@example.com")
+    expect(page.locator("#subject")).to_have_text("Welcome to Acme Mail, Ada")
+
+
+def test_search_and_empty(service: str, page: Page) -> None:
+    """A search narrows the list; emptying asks first, and forgets everything."""
+    sign_up(service)
+    sign_up(service, "bob@example.com", "Bob")
+    open_mailbox(page)
+    messages = page.locator("#messages a")
+    expect(messages).to_have_count(2)
+
+    search = page.get_by_role("searchbox", name="Search messages")
+    search.fill("BOB@")
+    expect(messages).to_have_count(1)
+    search.fill("nobody")
+    expect(page.locator("#no-match")).to_be_visible()
+    search.press("Escape")
+    expect(messages).to_have_count(2)
+
+    page.locator("#empty").click()
+    page.locator("#confirm-empty").get_by_role("button", name="Cancel").click()
+    expect(page.locator("#confirm-empty")).to_be_hidden()
+    expect(messages).to_have_count(2)
+    page.locator("#empty").click()
+    page.locator("#confirm-empty").get_by_role("button", name="Empty the mailbox").click()
+    expect(page.locator("#welcome")).to_be_visible()
+    expect(messages).to_have_count(0)
+    assert httpx.get(f"{service}/sandbox/messages").json()["total"] == 0
+
+
+def test_bounce(service: str, page: Page) -> None:
+    """A magic recipient bounces in sight, and the service then refuses to write to it."""
+    open_mailbox(page)
+    page.locator("#show-recipients").click()
+    address = page.locator("#recipient-list code").filter(has_text="bounced@").inner_text()
+    # The home page's command uses up the address as it is.
+    address = address.replace("@", "+browser@")
+    page.locator("#recipients").get_by_role("button", name="Close").click()
+
+    sign_up(service, address)
+    expect(page.locator("#messages .status")).to_have_attribute("data-status", "bounced")
+
+    email_id = (page.locator("#messages a").get_attribute("href") or "").lstrip("#")
+    deadline = time.monotonic() + 5
+    events = f"{service}/events/{email_id}"
+    while httpx.get(events, headers=AUTHORIZED).json()["events"] == []:
+        assert time.monotonic() < deadline
+    notice = {"email": address, "name": "Ada"}
+    assert httpx.post(f"{service}/notify", json=notice, headers=AUTHORIZED).status_code == 422
+
+
+def test_keyboard(service: str, page: Page) -> None:
+    """Mails are opened and left without a mouse."""
+    sign_up(service)
+    open_mailbox(page)
+    expect(page.locator("#messages a")).to_have_count(1)
+
+    page.keyboard.press("j")
+    expect(page.locator("#message")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#message")).to_be_hidden()
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+
+
+def test_home(service: str, page: Page) -> None:
+    """The commands of the home page are copied by a button, and work as they were copied."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/")
+
+    figures = page.locator("figure")
+    expect(figures).to_have_count(3)
+    for figure in figures.all():
+        figure.get_by_role("button", name="Copy").click()
+        expect(figure.get_by_role("button")).to_have_text("Copied")
+        command = page.evaluate("navigator.clipboard.readText()")
+        assert command == figure.locator("pre").inner_text()
+        assert command.startswith(f"curl {service}/")
+        answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+        assert set(json.loads(answer.stdout)) <= {"email_id", "idempotency_key"}
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_phone(service: str, page: Page, width: int) -> None:
+    """On a phone nothing is cut off or scrolls sideways; a mail has the screen to itself."""
+    sign_up(service)
+    page.set_viewport_size({"width": width, "height": 700})
+    page.goto("/")
+
+    def overflow() -> int:
+        page_width: int = page.evaluate("document.documentElement.scrollWidth")
+        return page_width - width
+
+    assert overflow() <= 0
+    page.get_by_role("link", name="Mailbox").click()
+    page.locator("#messages a").click()
+    expect(page.locator("#messages")).to_be_hidden()
+    for name in ("HTML", "Text", "Source", "Details"):
+        page.get_by_role("tab", name=name).click()
+        assert overflow() <= 0
+    page.locator("#back").click()
+    expect(page.locator("#messages a")).to_be_visible()
+    page.locator("#show-recipients").click()
+    assert overflow() <= 0
+
+
+def test_docs(service: str, browser: Browser, tmp_path: Path) -> None:
+    """The API's page works under its policy: authorize, try a route, get its answer."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm here, which brings Swagger UI: install Node.js")
+    run("npm", "install", "--silent", "swagger-ui-dist@5", cwd=tmp_path)
+    page = browser.new_page(base_url=service)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+
+    def cdn(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2]
+        route.fulfill(path=tmp_path / "node_modules/swagger-ui-dist" / name)
+
+    page.route("https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/*", cdn)
+    page.goto("/docs")
+    page.get_by_role("button", name="Authorize").click()
+    page.get_by_role("textbox").fill(AUTHORIZED["Authorization"].removeprefix("Bearer "))
+    page.locator(".auth-btn-wrapper .authorize").click()
+    page.get_by_role("button", name="Close").click()
+
+    receipts = page.locator(".opblock").filter(has_text="/receipts")
+    receipts.locator(".opblock-summary").click()
+    receipts.get_by_role("button", name="Try it out").click()
+    receipts.get_by_role("textbox").fill(json.dumps(ORDER))
+    receipts.get_by_role("button", name="Execute").click()
+    expect(receipts.locator(".live-responses-table .response .response-col_status")).to_have_text(
+        "202"
+    )
+    assert not faults
+    page.close()

@@ -1,0 +1,71 @@
+"""Every command on a service's own pages works as it is written."""
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+from harness.bakery import UV, Baker, run, tree
+from harness.brokers import Brokers
+from harness.cells import EACH_TREE, Cell
+from harness.pages import commands
+from harness.ports import free_port
+from harness.server import running
+
+WORKER = "uv run poe worker"
+ELSEWHERE = {
+    "uv run poe check": "test_check.test_check",
+    "uv run pytest tests/test_password_resets.py": "test_docs.test_add_an_email",
+    "uv sync": "tests.conftest.installed",
+    "uvx copier update": "test_update",
+    "uvx pre-commit install": "test_workflows.test_hooks",
+    WORKER: "test_service.test_receipt",
+}
+"""The commands of a bake's pages that other tests run."""
+
+
+@EACH_TREE
+def test_commands(backend: str, answers: str, installed: Baker, brokers: Brokers) -> None:
+    """In a bake, every command of its pages does what the page says, here or in another test."""
+    project = installed(*Cell(backend, answers=answers))
+    pages = [*project.glob("*.md"), *project.glob("docs/*.md")]
+    left = {command for page in pages for command in commands(page)}
+    assert ELSEWHERE.keys() & left == ELSEWHERE.keys() - ({WORKER} if backend == "none" else set())
+    left -= ELSEWHERE.keys()
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+
+    def take(pattern: str) -> str:
+        """Cross off the command that begins so, and return it with our address."""
+        [command] = [command for command in left if re.match(pattern, command)]
+        left.remove(command)
+        return re.sub(r"http://127\.0\.0\.1:8000|https://mail\.example\.com", url, command)
+
+    def shell(command: str, **settings: str) -> str:
+        return run("sh", "-c", f'PATH="{Path(UV).parent}:$PATH" {command}', cwd=project, **settings)
+
+    before = tree(project)
+    shell(take("uv run poe fix"))
+    shell(take("uv run poe settings"))
+    assert tree(project) == before
+
+    dev = take("uv run fastapi dev")
+    assert "http://127.0.0.1:8000/sandbox/" in (project / "README.md").read_text()
+    path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
+    settings = brokers(backend).settings() | {"PORT": port, "PATH": path}
+    with running(project, ["sh", "-c", dev], f"{url}/healthz", **settings):
+        answer = shell(take("curl .*/signup"))
+        assert re.fullmatch(r'\{"email_id":"em_\w+"\}', answer)
+        receipt = shell(take("curl .*/receipts"))
+        assert receipt == '{"idempotency_key":"receipt:1001"}'
+        assert shell(take("curl .*/healthz")) == '{"status":"ok"}'
+        assert shell(take("curl .*/webhooks/poststack")) == "401"
+        events = take("curl .*/events/em_1").replace("em_1", json.loads(answer)["email_id"])
+        deadline = time.monotonic() + 10
+        while '"delivered"' not in shell(events, API_KEY="key_for_development"):
+            assert time.monotonic() < deadline
+    if backend != "none":
+        assert shell(take("uv run poe failed"), **settings).endswith("0 failed\n")
+        assert "0 " in shell(take("uv run poe requeue"), **settings)
+    assert left <= {"uvx copier update --data queue_backend=arq"}  # see `test_update`

@@ -1,0 +1,1 @@
+"""What a maintainer types: `uv run python -m tools.<name>`."""
