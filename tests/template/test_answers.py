@@ -1,9 +1,6 @@
 """Both tools ask the same questions and refuse the same answers, with a line that names them."""
 
 import json
-import keyword
-import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +8,12 @@ import pytest
 import yaml
 from cookiecutter.exceptions import CookiecutterException
 
-from harness.bakery import REPOSITORY, TOOLS, Baker, bake, tree
-from harness.cells import BACKEND
+from harness.bakery import REPOSITORY, TOOLS, UV, bake, run, tree
+from tools.copier_yml import copier_yml
 
 COOKIECUTTER: dict[str, Any] = json.loads((REPOSITORY / "cookiecutter.json").read_text())
 COPIER: dict[str, Any] = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
 QUESTIONS = [name for name in COOKIECUTTER if not name.startswith("_")]
-RESERVED = " ".join(COOKIECUTTER["_reserved_slugs"]).split()
 
 REFUSED = {
     "project_name": [
@@ -62,17 +58,8 @@ REFUSED = {
         "-a",
         "a-",
         "1a",
-        "class",
-        "email",
-        "json",
-        "fastapi",
-        "arq",
-        "celery",
-        "poststack",
-        "pydantic-settings",
-        "httpcore",
-        "app",
         "con",
+        "com1",
     ],
     "project_description": ["", "  ", 'say "hi"', "a\\b", "two\nlines", "{{ 'Acme' }}", "x" * 201],
     "author_name": ["", "  ", 'O"Neil', "a\\b", "two\nlines", "{{ 'Acme' }}", "x" * 200],
@@ -113,7 +100,7 @@ ACCEPTED: list[dict[str, str]] = [
 
 def test_questions_are_the_same() -> None:
     """The same questions in the same order, with the same words, choices and defaults."""
-    asked = [name for name in COPIER if not name.startswith("_") and COPIER[name].get("when", True)]
+    asked = [name for name in COPIER if not name.startswith("_") and "when" not in COPIER[name]]
     assert asked == QUESTIONS
     prompts = COOKIECUTTER["__prompts__"]
     for name in QUESTIONS:
@@ -125,19 +112,9 @@ def test_questions_are_the_same() -> None:
         assert COPIER[name]["default"] == default.replace("cookiecutter.", "")
 
 
-def test_reserved_slugs() -> None:
-    """Both lists are one, and have every keyword and standard module of this Python."""
-    assert COPIER["reserved_slugs"]["default"].split() == RESERVED
-    names = {*keyword.kwlist, *sys.stdlib_module_names, "app", "sandbox", "tests"}
-    assert not {name for name in names if re.fullmatch("[a-z][a-z0-9]*", name)} - set(RESERVED)
-
-
-@BACKEND
-def test_dependencies_are_reserved(backend: str, installed: Baker) -> None:
-    """A service cannot be named like anything that it installs."""
-    lock = (installed(backend) / "uv.lock").read_text()
-    installed_names = set(re.findall(r'^name = "(.+)"$', lock, re.MULTILINE)) - {"acme-mail"}
-    assert not installed_names - set(RESERVED)
+def test_copier_yml_is_current() -> None:
+    """`copier.yml` is what `uv run python -m tools.copier_yml` makes of `cookiecutter.json`."""
+    assert copier_yml(COOKIECUTTER) == (REPOSITORY / "copier.yml").read_text("utf-8")
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -172,3 +149,24 @@ def test_accepted(answers: dict[str, str], template: Path, tmp_path: Path) -> No
 
     assert ours == theirs
     assert "pyproject.toml" in ours
+
+
+TAKEN = ["fastapi", "poststack", "email", "json", "class", "app", "tests"]
+"""Names of packages, of standard modules, of a keyword and of the service's own folders."""
+
+
+@pytest.mark.parametrize("slug", TAKEN)
+def test_taken_slug(slug: str, template: Path, tmp_path: Path) -> None:
+    """A slug may be the name of a package or a module: uv locks the service all the same."""
+    project = bake("cookiecutter", template, tmp_path, {"project_slug": slug})
+
+    run(UV, "lock", "--quiet", cwd=project)
+    assert f'name = "{slug}-service"' in (project / "uv.lock").read_text("utf-8")
+
+
+@pytest.mark.matrix
+def test_taken_slug_is_green(template: Path, tmp_path: Path) -> None:
+    """And its lint, types and tests are green."""
+    project = bake("cookiecutter", template, tmp_path, {"project_slug": TAKEN[0]})
+
+    run(UV, "run", "--quiet", "poe", "check", cwd=project)

@@ -27,11 +27,11 @@ def bare(home: Path) -> dict[str, str]:
 
 ENTER = "\r"
 QUESTIONS = (
-    "for people",
-    "distribution name",
+    "Service name",
+    "Folder and package name",
     "in one sentence",
-    "Who writes it",
-    "mail comes from",
+    "Author",
+    "Sender address",
 )
 DEFAULTS = dict.fromkeys(QUESTIONS, ENTER)
 WRONG, RIGHT = 'Post "Office"', "Post Office"
@@ -56,11 +56,11 @@ def test_repository(tmp_path: Path) -> None:
     again = generate.rpartition(" && ")[2]
     end = ("Choose from", ENTER)
 
-    wrong = DEFAULTS | {"for people": WRONG + ENTER}
+    wrong = DEFAULTS | {"Service name": WRONG + ENTER}
     code, refused = play(generate, clone, env, [*wrong.items(), end])
     assert code == 1
     assert not (tmp_path / "post-office").exists()
-    right = DEFAULTS | {"for people": RIGHT + ENTER}
+    right = DEFAULTS | {"Service name": RIGHT + ENTER}
     code, made = play(again, clone, env, [*right.items(), end])
     assert code == 0, made
     [passed], [said] = (re.findall(r"(\d+) passed", text) for text in (made, readme))
@@ -70,7 +70,7 @@ def test_repository(tmp_path: Path) -> None:
     assert re.search(shown(readme, "cookiecutter"), transcript), transcript
 
     with Terminal(copy, clone, env) as terminal:
-        terminal.wait("for people\n[^\n]*")
+        terminal.wait("Service name\n[^\n]*")
         terminal.type(CLEAR_LINE + WRONG + ENTER)
         terminal.wait(r'must not contain any of " \\ { } < >')
         refused = terminal.text()
@@ -84,7 +84,7 @@ def test_repository(tmp_path: Path) -> None:
         transcript = f"$ {copy}\n{refused}{terminal.text()}"
     assert re.search(shown(readme, "copier"), transcript), transcript
     project = tmp_path / "my-service"
-    assert 'name = "post-office"' in (project / "pyproject.toml").read_text("utf-8")
+    assert 'name = "post-office-service"' in (project / "pyproject.toml").read_text("utf-8")
 
     commit(project)
     plant(clone)
