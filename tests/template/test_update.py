@@ -12,7 +12,7 @@ from harness.bakery import REPOSITORY, SCRIPTS, Baker, copy_template, run, tree
 from harness.cells import EACH_BACKEND
 from harness.edits import both_touched, edit, replace
 from harness.git import NOBODY, commit
-from harness.releases import SHALLOW, clone, releases
+from harness.releases import SHALLOW, clone, origins
 from harness.versions import ADDED, NEW, OLD, plant
 
 # The page describes the new setting. Other tests do not ask about emails, routes or settings.
@@ -127,10 +127,13 @@ def test_lost_edits_are_found() -> None:
     assert not only_conflicts("1\n4\n", "1\n2\n4\n")
 
 
-@pytest.mark.parametrize("version", releases() or [None])
+@pytest.mark.parametrize("version", origins() or [None])
 @EACH_BACKEND
 def test_from_a_release(backend: str, version: str | None, tmp_path: Path) -> None:
-    """From every release to this tree: edits kept, conflicts only where both sides changed."""
+    """From every release to this tree: edits kept, conflicts only where both sides changed.
+
+    Before the first release, from the last commit.
+    """
     if version is None:
         pytest.skip(SHALLOW)
     repository = clone(REPOSITORY, tmp_path / "template")
