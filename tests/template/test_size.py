@@ -1,21 +1,30 @@
-"""The table of sizes in CONTRIBUTING.md is about this template."""
+"""A service stays small: its owner has all of it to read."""
 
-from pathlib import Path
+import pytest
 
-from tools.size import PAGE, TABLE, count, current, measure
+from harness.bakery import Baker, tree
+from tools.size import count
+
+MAX_LINES = {"app": 2300, "tests": 2900, "sandbox": 1600, "total": 7200}
+"""Of a service without a queue. Raise one only with a reason; make no line denser to stay below."""
 
 
 def test_count() -> None:
     """Files and lines are counted by part."""
     files = {"app/a.py": b"1\n2\n", "app/b/c.py": b"1\n", "README.md": b"1\n", "tests/a.py": b""}
-    assert count(files) == {"app": (2, 3), "tests": (1, 0), "sandbox": (0, 0), "other": (1, 1)}
+    assert count(files) == {
+        "app": (2, 3),
+        "tests": (1, 0),
+        "sandbox": (0, 0),
+        "other": (1, 1),
+        "total": (4, 4),
+    }
 
 
-def test_table_is_current(tmp_path: Path) -> None:
-    """It is within a tenth of the truth; `uv run python -m tools.size` renews it."""
-    table = measure(tmp_path)
+@pytest.mark.xfail(reason="the service is about to be made smaller")
+def test_lines(baked: Baker) -> None:
+    """No part of a service has more lines than it may have."""
+    sizes = count(tree(baked("cookiecutter")))
+    lines = {part: sizes[part][1] for part in MAX_LINES}
 
-    assert current(table, PAGE.read_text("utf-8"))
-    assert not current(table, "")
-    [whole] = TABLE.findall(table)
-    assert not current(table, whole.replace(", ", ", 1"))
+    assert {part: n for part, n in lines.items() if n > MAX_LINES[part]} == {}
