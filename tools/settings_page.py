@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.bakery import BACKENDS, REPOSITORY, SERVICE, UV, bake, copy_template, run
 
-NAME, ADDRESS = "Zebra Post", "zebra@example.com"
+NAME, SLUG, ADDRESS = "Zebra Post", "zebra-post", "zebra@example.com"
 QUEUE = "cookiecutter.queue_backend"
 NEEDED = " **required in production**"
 PLACEHOLDER = (
@@ -20,6 +20,7 @@ def page(backend: str, template: Path, folder: Path) -> str:
     project = bake("cookiecutter", template, folder / backend, answers)
     run(UV, "run", "--quiet", "poe", "settings", cwd=project)
     text = (project / "docs/settings.md").read_text()
+    text = text.replace(f"`{SLUG}`", "`{{ cookiecutter.project_slug }}`")
     return text.replace(NAME, r"{{ cookiecutter.project_name | replace('|', '\\|') }}").replace(
         f"`{ADDRESS}`{NEEDED}",
         f"`{{{{ cookiecutter.sender_email }}}}`{{{{ '{NEEDED}' if {PLACEHOLDER} else '' }}}}",
