@@ -46,8 +46,8 @@ KILL_EVERY = 2.0
 BIN = "Scripts" if os.name == "nt" else "bin"
 POSTSTACK = Path(__file__).parent / "services" / "failing.py"
 WORKERS = {
-    "arq": [f".venv/{BIN}/python", "-m", "app.worker"],
-    "celery": [f".venv/{BIN}/celery", "-A", "app.worker", "worker", "--concurrency", "2"],
+    "arq": [f".venv/{BIN}/python", "-m", "app.queue.worker"],
+    "celery": [f".venv/{BIN}/celery", "-A", "app.queue.worker", "worker", "--concurrency", "2"],
 }
 
 
@@ -178,7 +178,7 @@ class Stage:
 
     def failed(self) -> int:
         """Return how long the failed list is, as the command for it says."""
-        command = [str(Path(".venv", BIN, "python")), "-m", "app.failed"]
+        command = [str(Path(".venv", BIN, "python")), "-m", "app.queue.failed"]
         environment = os.environ | self.environment
         done = subprocess.run(
             command, cwd=self.bake, env=environment, capture_output=True, text=True, check=True

@@ -23,7 +23,7 @@ POOLS = {
 def worker(bake: Path, backend: str, pool: Sequence[str] = (), *, sends: bool = True) -> list[str]:
     """Return the command of a worker, or of one that sends nothing."""
     scripts = bake / ".venv" / SCRIPTS.name
-    module = "app.worker" if sends else "nothing"
+    module = "app.queue.worker" if sends else "nothing"
     if backend == "arq":
         return [str(scripts / "python"), "-m", module]
     return [str(scripts / "celery"), "--quiet", "-A", module, "worker", *pool]
@@ -45,7 +45,7 @@ def rate(
     with ExitStack() as stack:
         api = stack.enter_context(poststack(LATENCY))
         settings = stack.enter_context(running_broker(backend)).settings() | client(api.url)
-        with process(mail(bake, "dispatch", str(count), "0"), bake, MEASURED, **settings) as filler:
+        with process(mail(bake, "enqueue", str(count), "0"), bake, MEASURED, **settings) as filler:
             if filler.wait(120) != 0:
                 raise RuntimeError("the queue could not be filled")
         settings |= {"COUNT": str(count)}
@@ -85,7 +85,7 @@ def delay(bake: Path, backend: str, count: int = 60) -> float:
         # The first shows that the worker has started, and opens its connections.
         for messages in (1, count):
             api.reset()
-            command = mail(bake, "dispatch", str(messages), "0.15")
+            command = mail(bake, "enqueue", str(messages), "0.15")
             with process(command, bake, OTHERS, **settings) as sender:
                 sender.wait(120)
             delays = api.wait_for(messages)["delays"]

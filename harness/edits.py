@@ -1,50 +1,55 @@
 """Edits that the owner of a service makes, and that an update has to keep."""
 
 import difflib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 SETTINGS = "app/settings.py"
-EMAILS = "app/emails/__init__.py"
-LAYOUT = "app/emails/layout.html"
-ROUTES = "app/api/__init__.py"
+LAYOUT = "app/mail/layout.html"
 
-REMINDER = '''
+ROUTER = '''"""`POST /reminders`: a route of one's own."""
 
-def reminder(recipient: str, order_id: str, settings: Settings) -> Message:
-    """Remind somebody of an order, once a day at most."""
-    return compose(
-        "reminder",
-        settings,
-        recipient=recipient,
-        idempotency_key=f"reminder:{order_id}:{date.today()}",
-        order_id=order_id,
-    )
-'''
-ROUTE = '''"""A route of one's own."""
+from datetime import date
 
 from fastapi import APIRouter
+from pydantic import BaseModel, EmailStr, Field
 
-from app.problems import declared
-from app.security import ApiKey
+from app.mail.message import Email
+from app.web.authentication import ApiKey
+from app.web.dependencies import MailerDep
+from app.web.problems import problem_responses
 
-router = APIRouter(tags=["mail"])
+router = APIRouter(tags=["mail"], responses=problem_responses(409, 422, 502, 503))
 
 
-@router.get("/reminders", summary="List", dependencies=[ApiKey], responses=declared(401))
-async def reminders() -> list[str]:
-    """List nothing yet."""
-    return []
+class Reminder(BaseModel):
+    """Who is reminded of what."""
+
+    email: EmailStr = Field(examples=["ada@example.com"], repr=False)
+    order_id: str = Field(examples=["1001"])
+
+
+@router.post("/reminders", summary="Remind", status_code=202, dependencies=[ApiKey])
+async def reminders(body: Reminder, mailer: MailerDep) -> None:
+    """Remind somebody of an order, once a day at most."""
+    await mailer.enqueue(
+        Email(
+            template="reminders/reminder",
+            recipient=body.email,
+            idempotency_key=f"reminder:{body.order_id}:{date.today()}",
+            context={"order_id": body.order_id},
+        )
+    )
 '''
 NEW_FILES = {
-    "app/api/reminders.py": ROUTE,
-    "app/emails/reminder/subject.txt": "Your order {{ order_id }}\n",
-    "app/emails/reminder/body.txt": (
+    "app/reminders/__init__.py": '"""Reminders of orders."""\n',
+    "app/reminders/router.py": ROUTER,
+    "app/reminders/reminder/subject.txt": "Your order {{ order_id }}\n",
+    "app/reminders/reminder/body.txt": (
         "Hello,\n\nyour order {{ order_id }} waits for you.\n\n{{ service_name }}\n"
     ),
-    "app/emails/reminder/body.html": (
-        '{% extends "layout.html" %}\n'
+    "app/reminders/reminder/body.html": (
+        '{% extends "mail/layout.html" %}\n'
         "{% block content %}\n"
         "    <p>Your order {{ order_id }} waits for you.</p>\n"
         "{% endblock %}\n"
@@ -54,49 +59,18 @@ SETTING = '''    support_email: EmailStr = "help@acme.dev"
     """Where readers of our mail write to."""
 
 '''
-TESTS = {
-    "tests/test_emails.py": (
-        '        emails.reminder("ada@example.com", "1001", settings),\n',
-        "    ]\n\n\ndef test_injection",
-    ),
-    "tests/test_openapi.py": (
-        '    ("get", "/reminders"): ("reminders", {200, 401, 500}),\n',
-        '    ("post", "/notify")',
-    ),
-    "tests/test_security.py": (
-        '    ("GET", "/reminders"): None,\n',
-        '    ("POST", "/notify"): SIGNUP',
-    ),
-}
-"""What the service's tests ask about each new email and route: a line, and the one after it."""
 
 
 def edit(project: Path) -> Path:
     """Add a setting, an email, a route and a dependency, and change the layout."""
     for name, content in NEW_FILES.items():
         path = project / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(content, encoding="utf-8")
     insert(project / SETTINGS, SETTING, before="    database_path: Path")
-    emails = project / EMAILS
-    insert(emails, "from datetime import date\n", before="from hashlib")
-    emails.write_text(emails.read_text("utf-8") + REMINDER, encoding="utf-8")
-    include(project / ROUTES)
-    for name, (line, before) in TESTS.items():
-        insert(project / name, line, before=before)
     insert(project / "pyproject.toml", '  "markdown-it-py>=4",\n', before='  "poststack>=')
     replace(project / LAYOUT, "560px", "600px")
     return project
-
-
-def include(routes: Path) -> None:
-    """Put the new route among the others."""
-    text = routes.read_text("utf-8")
-    [names] = re.findall("^from app.api import (.+)$", text, re.MULTILINE)
-    more = ", ".join(sorted([*names.split(", "), "reminders"]))
-    routes.write_text(text.replace(names, more, 1), encoding="utf-8")
-    line = "router.include_router("
-    insert(routes, f"{line}reminders.router)\n", before=f"{line}signup.router)")
 
 
 def insert(path: Path, text: str, *, before: str) -> None:

@@ -14,9 +14,9 @@ from harness.bakery import run
 ASK = """
 import importlib, json, pkgutil, sqlite3, subprocess, sys
 import app
-from app.dispatch import DispatchSettings
 from app.main import app as service
-from app.messages import Message
+from app.mail.message import Message
+from app.settings import Settings
 
 def required(document, operation):
     yield from (scheme for choice in operation.get("security", []) for scheme in choice)
@@ -41,7 +41,7 @@ for module in pkgutil.walk_packages(app.__path__, "app."):
     if isinstance(schema, str):
         database.executescript(schema)
 tables = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
-settings = [name.upper() for name in DispatchSettings.model_fields]
+settings = [name.upper() for name in Settings.model_fields]
 message = {name: str(field.annotation) for name, field in Message.model_fields.items()}
 found = {"routes": routes, "tables": tables, "settings": settings, "message": message}
 print(json.dumps(found))

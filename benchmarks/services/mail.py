@@ -1,6 +1,6 @@
 """Messages for the workers and for batches, by the service's own code and in its environment.
 
-python mail.py dispatch COUNT PAUSE       queue them, each after a pause in seconds
+python mail.py enqueue COUNT PAUSE        queue them, each after a pause in seconds
 python mail.py bare COUNT CONCURRENCY     send them without a queue, so many at once
 python mail.py batch COUNT                send them a hundred in each call
 """
@@ -10,11 +10,12 @@ import sys
 import time
 from uuid import uuid4
 
-from app.batch import send_many
-from app.client import open_poststack
-from app.delivery import send
-from app.dispatch import DispatchSettings, open_dispatch
-from app.messages import Message
+from app.mail.batch import send_in_batches
+from app.mail.client import open_poststack
+from app.mail.message import Message
+from app.mail.sender import send
+from app.queue.publisher import open_publisher
+from app.settings import Settings
 from uvicorn.loops.auto import auto_loop_factory
 
 
@@ -30,23 +31,26 @@ def message() -> Message:
     )
 
 
-async def dispatch(count: int, pause: float) -> None:
+async def enqueue(count: int, pause: float) -> None:
     """Queue messages: in turn with pauses, or eight at a time."""
-    settings = DispatchSettings()
-    async with open_poststack(settings) as poststack, open_dispatch(settings, poststack) as road:
+    settings = Settings()
+    async with (
+        open_poststack(settings) as poststack,
+        open_publisher(settings, poststack) as publisher,
+    ):
         if pause:
             for _ in range(count):
-                await road(message())
+                await publisher.publish(message())
                 await asyncio.sleep(pause)
             return
         for _ in range(0, count, 8):
-            await asyncio.gather(*(road(message()) for _ in range(8)))
+            await asyncio.gather(*(publisher.publish(message()) for _ in range(8)))
 
 
 async def bare(count: int, concurrency: int) -> None:
     """Send messages with as many tasks as the worker has."""
     messages = iter([message() for _ in range(count)])
-    async with open_poststack(DispatchSettings(), max_retries=0) as poststack:
+    async with open_poststack(Settings(), max_retries=0) as poststack:
 
         async def caller() -> None:
             for each in messages:
@@ -58,15 +62,15 @@ async def bare(count: int, concurrency: int) -> None:
 async def batch(count: int) -> None:
     """Send messages a hundred in each call, one call after the other."""
     messages = [message() for _ in range(count)]
-    async with open_poststack(DispatchSettings()) as poststack:
-        await send_many(poststack, messages)
+    async with open_poststack(Settings()) as poststack:
+        await send_in_batches(poststack, messages)
 
 
 # The loop that arq's worker has.
 with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
     match sys.argv[1:]:
-        case ["dispatch", count, pause]:
-            runner.run(dispatch(int(count), float(pause)))
+        case ["enqueue", count, pause]:
+            runner.run(enqueue(int(count), float(pause)))
         case ["bare", count, concurrency]:
             runner.run(bare(int(count), int(concurrency)))
         case ["batch", count]:

@@ -1,8 +1,8 @@
 """The service's own `/signup` without a send: what all the rest of it takes."""
 
-from app.api import signup
+from app.mail import mailer
+from app.mail.message import Message
 from app.main import app
-from app.messages import Message
 from poststack import AsyncPostStack
 
 
@@ -11,5 +11,5 @@ async def send(*_: AsyncPostStack | Message) -> str:
     return "em_1"
 
 
-signup.send = send
+mailer.send = send
 __all__ = ["app"]

@@ -7,7 +7,7 @@ import os
 from multiprocessing import Value
 from typing import Any
 
-from app import worker
+from app.queue import worker
 
 count = int(os.environ["COUNT"])
 jobs = Value("i", 0)  # Celery's processes are forked later, and share it

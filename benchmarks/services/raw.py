@@ -3,10 +3,10 @@
 import os
 
 import aiohttp
-from app.api import signup
-from app.delivery import payload
+from app.mail import mailer
+from app.mail.message import Message
+from app.mail.sender import payload
 from app.main import app
-from app.messages import Message
 from poststack import AsyncPostStack
 
 sessions: list[aiohttp.ClientSession] = []
@@ -24,5 +24,5 @@ async def send(_: AsyncPostStack, message: Message) -> str:
         return email_id
 
 
-signup.send = send
+mailer.send = send
 __all__ = ["app"]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from app.users import Users, open_users
+from app.examples.signup.users import Users, open_users
 from fastapi import BackgroundTasks, Depends, FastAPI, Request
 from guide import SignupBody, welcome
 from poststack import AsyncPostStack

@@ -13,12 +13,12 @@ from poststack import AsyncPostStack
 async def open_poststack(settings: Settings) -> AsyncIterator[AsyncPostStack]:
     """Open the client as the guide does."""
     key = settings.poststack_api_key.get_secret_value()
-    async with AsyncPostStack(api_key=key, base_url=settings.poststack_base_url) as poststack:
+    async with AsyncPostStack(api_key=key, base_url=settings.base_url()) as poststack:
         yield poststack
 
 
 # In the place of the module that imports aiohttp.
-client = ModuleType("app.client")
+client = ModuleType("app.mail.client")
 vars(client)["open_poststack"] = open_poststack
 sys.modules[client.__name__] = client
 

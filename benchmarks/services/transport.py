@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import httpx
-from app import main
+from app import application
 from app.settings import Settings
 from poststack import AsyncPostStackClient
 from poststack.resources import AsyncEmailsResource
@@ -37,10 +37,13 @@ class Transport(httpx.AsyncBaseTransport):
 async def open_poststack(settings: Settings) -> AsyncIterator[SimpleNamespace]:
     """Open what the routes need of a client."""
     key = settings.poststack_api_key.get_secret_value()
-    url = settings.poststack_base_url
+    url = settings.base_url()
     async with AsyncPostStackClient(key, url, transport=Transport()) as client:
         yield SimpleNamespace(emails=AsyncEmailsResource(client))
 
 
-main.open_poststack = open_poststack
-app = main.app
+application.open_poststack = open_poststack
+
+from app.main import app  # noqa: E402  which is built when it is imported
+
+__all__ = ["app"]

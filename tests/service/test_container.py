@@ -15,8 +15,8 @@ from harness.container import build, command, compose, final_stage, shell
 from harness.ports import free_port
 from harness.server import AUTHORIZED, PRODUCTION, recorder, running
 
-SENDER, SENDER_LOGGER = "app/delivery.py", "app.delivery"
-DEADLINE = r"^DEADLINE = ([\d.]+)"
+SENDER, SENDER_LOGGER = "app/mail/sender.py", "app.mail.sender"
+DEADLINE = r"^SEND_TIMEOUT = ([\d.]+)"
 """How long a mail may take, in seconds, in the code of the sender."""
 
 

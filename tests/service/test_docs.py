@@ -1,56 +1,121 @@
 """A service's pages: followed to the letter, drawn, and right for unusual answers."""
 
+import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+import httpx
 import pytest
 
-from harness.bakery import UV, Baker, bake, run
-from harness.cells import BACKEND
+from harness.bakery import UV, Baker, bake, run, tree
+from harness.brokers import Brokers
+from harness.cells import BACKEND, EACH_BACKEND
 from harness.chromium import chromium, find_chromium
 from harness.lock import once
+from harness.ports import free_port
+from harness.server import running
 
-# Each code block of the page but the commands follows a line that says where it belongs.
-STEP = re.compile(
-    r"^(?:New file|(?P<end>At the end of)|In) `(?P<file>[^`]+)`"
-    r"(?:, (?P<side>above|below) `(?P<anchor>[^`]+)`)?:\n\n"
-    r"```\w+\n(?P<code>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
+# Each code block of the page but the commands is a new file, which the line before it names.
+FILE = re.compile(r"^`(?P<file>[^`]+)`:\n\n```\w+\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = {"signup", "notify", "receipts"}
+CHECKS = ("poe lint", "poe format", "poe types")
+
+
+def copy(project: Path, folder: Path) -> Path:
+    """Copy an installed bake."""
+    return shutil.copytree(project, folder / "acme-mail", symlinks=True)
+
+
+def uv_run(project: Path, command: str) -> str:
+    """Run one of the project's commands, with the packages that are installed."""
+    return run(UV, "run", "--no-sync", *command.split(), cwd=project, UV_NO_SYNC="1")
+
+
+def shell(project: Path, script: str) -> None:
+    """Run lines of a page as they are typed."""
+    path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
+    run("sh", "-euc", script, cwd=project, PATH=path, UV_NO_SYNC="1")
+
+
+def mentions(project: Path, words: Iterable[str]) -> set[str]:
+    """Find the files that speak of these words."""
+    found = re.compile("|".join(words))
+    return {name for name, content in tree(project).items() if found.search(content.decode())}
 
 
 def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
-    """Whoever follows the page has a new email whose checks are green."""
-    project = shutil.copytree(installed(), tmp_path / "acme-mail", symlinks=True)
+    """Whoever follows the page has a new email whose checks are green, and edits no file for it."""
+    project = copy(installed(), tmp_path)
     page = (project / "docs/add-an-email.md").read_text()
-    steps = list(STEP.finditer(page))
-    assert len(steps) == len(re.findall(r"^```(?!console)\w+$", page, re.MULTILINE)) > 5
-    assert len(re.findall(r"^## \d\. ", page, re.MULTILINE)) == 4
+    assert len(page.splitlines()) < 120
+    new = {step["file"]: step["code"] for step in FILE.finditer(page)}
+    assert len(new) == len(re.findall(r"^```(?!console)\w+$", page, re.MULTILINE)) == 6
+    for name, code in new.items():
+        path = project / name
+        assert not path.exists()
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(code)
 
-    for step in steps:
-        file, code = project / step["file"], step["code"]
-        if step["end"]:
-            file.write_text(file.read_text() + code)
-        elif step["anchor"]:
-            before, anchor, after = file.read_text().partition(f"\n{step['anchor']}\n")
-            assert anchor, step["anchor"]
-            lines = (anchor, code) if step["side"] == "below" else (f"\n{code}", anchor[1:])
-            file.write_text("".join((before, *lines, after)))
-        else:
-            assert not file.exists()
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(code)
-    new = {step["file"]: step["code"] for step in steps if not (step["end"] or step["anchor"])}
+    assert re.findall(r"^\$ uv run (.+)$", page, re.MULTILINE) == [
+        "pytest tests/test_password_resets.py",
+        "poe check",
+    ]
+    # Its parts, with the tests that find a new email; the others are the same for every bake.
+    asking = "tests/test_password_resets.py tests/test_docs.py tests/web/test_routes.py"
+    for command in (*CHECKS, f"pytest {asking} tests/mail/test_rendering.py"):
+        uv_run(project, command)
 
-    *commands, everything = re.findall(r"^\$ uv run (.+)$", page, re.MULTILINE)
-    assert commands[0] == "pytest tests/test_password_resets.py"
-    assert everything == "poe check"
-    # Its parts, with the tests that ask about a new email; the others are the same for every bake.
-    asking = " ".join(f"tests/test_{name}.py" for name in ("docs", "emails", "openapi", "security"))
-    for command in (*commands, "poe lint", "poe format", "poe types", f"pytest {asking}"):
-        run(UV, "run", "--no-sync", *command.split(), cwd=project)
-    assert {name: (project / name).read_text() for name in new} == new
+
+@EACH_BACKEND
+def test_examples_go(backend: str, installed: Baker, brokers: Brokers, tmp_path: Path) -> None:
+    """The page's commands remove all examples; what is left is green, starts, and is silent."""
+    project = copy(installed(backend), tmp_path)
+    first, _ = re.findall(
+        r"^```console\n(.*?)^```$",
+        (project / "docs/make-it-yours.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    lines = [line.removeprefix("$ ") for line in first.splitlines()]
+    assert len(lines) <= 8
+    assert lines[-1] == "uv run poe check"
+
+    shell(project, "\n".join(lines[:-1]))
+
+    # The queue's tests are the same for every bake, and are run there.
+    printed = uv_run(project, "pytest --cov --ignore=tests/queue --ignore=tests/sandbox")
+    if backend == "none":
+        assert "Required test coverage of 95.0% reached" in printed
+    for command in CHECKS:
+        uv_run(project, command)
+    words = [*(f"/{name}" for name in EXAMPLES), *EXAMPLES - {"notify"}]
+    assert mentions(project, words) <= {"docs/make-it-yours.md"}
+    url = f"http://127.0.0.1:{free_port()}"
+    dev = (UV, "run", "--no-sync", "fastapi", "dev", "--port", url.rpartition(":")[2])
+    with running(project, dev, f"{url}/healthz", **brokers(backend).settings()):
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.post(f"{url}/signup", json={}).status_code == 404
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES))
+def test_one_example_goes(example: str, installed: Baker, tmp_path: Path) -> None:
+    """Each example can go alone, and takes what speaks of it along."""
+    project = copy(installed(), tmp_path)
+    first, second = re.findall(
+        r"^```console\n(.*?)^```$",
+        (project / "docs/make-it-yours.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    script = second.replace("$ ", "").replace("example=notify", f"example={example}")
+    if example == "signup":
+        script += "\n".join([first.splitlines()[1][2:], "uv run poe settings", "uv run poe fix"])
+
+    shell(project, script)
+
+    for command in (*CHECKS, "pytest tests/examples tests/test_docs.py tests/web/test_routes.py"):
+        uv_run(project, command)
+    assert mentions(project, [f"/{example}"]) <= {"docs/make-it-yours.md"}
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,9 @@ from harness.cells import BACKEND
 from harness.ports import free_port
 from harness.server import PRODUCTION
 
-MOUNT, GUARD = "app/main.py", "settings.sandbox"
-"""Where the sandbox is imported, and under which condition."""
+GUARD = "settings.sandbox"
+IMPORTS, MOUNTS = "app/development.py", "app/application.py"
+"""Where the sandbox is imported, in a function that is called where `GUARD` holds."""
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,8 @@ def imports(code: str) -> Iterator[tuple[str, bool]]:
                 args=[ast.Constant(value=str(module)), *_],
             ):
                 yield module, guarded
+            case ast.Call(func=ast.Name(id="mount_sandbox")):
+                yield "sandbox", guarded
             case ast.If(test=test, body=body, orelse=orelse):
                 inside = guarded or ast.unparse(test) == GUARD
                 yield from (found for child in body for found in walk(child, inside))
@@ -80,6 +83,7 @@ def reaching(code: str) -> list[bool]:
         ("def f():\n    from sandbox.main import create_sandbox", [False]),
         ("importlib.import_module('sandbox.main')", [False]),
         ("if settings.sandbox:\n    import_module('sandbox.main')", [True]),
+        ("mount_sandbox(app)", [False]),
         ("if not settings.sandbox:\n    pass\nelse:\n    import sandbox", [False]),
         ("import sandboxes\nfrom app import sandbox", []),
     ],
@@ -91,7 +95,7 @@ def test_imports_are_found(code: str, expected: list[bool]) -> None:
 
 @BACKEND
 def test_nothing_imports_it(backend: str, baked: Baker) -> None:
-    """The service's code imports the sandbox once, where the settings ask for it."""
+    """The service's code imports the sandbox once, and only where the settings ask for it."""
     project = baked("cookiecutter", backend)
     found = {
         path.relative_to(project).as_posix(): reached
@@ -99,4 +103,4 @@ def test_nothing_imports_it(backend: str, baked: Baker) -> None:
         if (reached := reaching(path.read_text()))
     }
 
-    assert found == {MOUNT: [True]}
+    assert found == {IMPORTS: [False], MOUNTS: [True]}

@@ -10,19 +10,29 @@ from harness.bakery import BACKENDS, Baker, parse, tree
 from harness.cells import BACKEND, TREES
 
 # Where braces are meant: Jinja in the emails and in a page about them, GitHub's expressions.
-BRACES = ("app/emails/", "app/api/home.html", "docs/add-an-email.md", ".github/workflows/")
+BRACES = (
+    "app/examples/",
+    "app/mail/layout.html",
+    "app/web/home.html",
+    "docs/add-an-email.md",
+    "tests/mail/hello/",
+    ".github/workflows/",
+)
 FOOTPRINT = {
     ".env.example",
     ".github/dependabot.yml",
     ".github/workflows/ci.yml",
-    "app/dispatch.py",
-    "app/failed.py",
-    "app/worker.py",
+    "app/queue/development.py",
+    "app/queue/failed.py",
+    "app/queue/publisher.py",
+    "app/queue/worker.py",
+    "app/settings.py",
     "compose.yaml",
     "docs/architecture.md",
     "docs/queue.md",
     "docs/settings.md",
     "pyproject.toml",
+    "tests/test_settings.py",
 }
 QUEUES = {"arq": ("arq", "redis", "valkey"), "celery": ("celery", "kombu", "rabbitmq", "amqp")}
 """The words that only a service with this queue has."""
@@ -30,10 +40,10 @@ NAMED = {
     ("none", "docs/queue.md"): "arq",  # how to get a queue
     ("arq", "docs/queue.md"): "celery",  # and how to get another
     # Redis is refused as Celery's broker.
-    ("celery", "app/dispatch.py"): "redis",
+    ("celery", "app/settings.py"): "redis",
     ("celery", "docs/queue.md"): "redis",
-    ("celery", "tests/dispatch/test_dispatch.py"): "redis",
-    ("celery", "tests/dispatch/test_worker.py"): "redis",
+    ("celery", "tests/queue/test_publisher.py"): "redis",
+    ("celery", "tests/queue/test_worker.py"): "redis",
 }
 
 
@@ -109,6 +119,6 @@ def test_footprint(backend: str, baked: Baker) -> None:
     differing = {
         name for name in without.keys() | ours.keys() if without.get(name) != ours.get(name)
     }
-    extra = {"app/connections.py"} if backend == "celery" else {"app/jobs.py"}
-    outside = {name for name in differing if not name.startswith("tests/dispatch/")}
+    extra = {"app/queue/connections.py" if backend == "celery" else "app/queue/jobs.py"}
+    outside = {name for name in differing if not name.startswith("tests/queue/")}
     assert outside == FOOTPRINT | extra

@@ -6,18 +6,19 @@ import pytest
 
 from harness.bakery import REPOSITORY, SERVICE, UV, Baker, bake, copy_template, run
 from harness.cells import EACH_BACKEND
-from harness.edits import ROUTES, SETTINGS, insert, replace
+from harness.edits import SETTINGS, insert, replace
 from harness.git import commit
 from harness.inventory import take, unnamed, work
 from harness.releases import FIRST, NONE_YET, SHALLOW, clone, news, origins, releases, shallow
 
-USERS, MESSAGE = "app/users.py", "app/messages.py"
+USERS, MESSAGE = "app/examples/signup/users.py", "app/mail/message.py"
+ROUTE = "app/examples/notify/router.py"
 REQUIRED = """    planted_token: str = ""
 
     @field_validator("planted_token")
     @classmethod
     def planted(cls, value: str, info: ValidationInfo) -> str:
-        if in_production(info) and not value:
+        if _in_production(info) and not value:
             raise ValueError("is missing")
         return value
 
@@ -28,8 +29,8 @@ def test_work_is_found(installed: Baker, tmp_path: Path) -> None:
     """What goes, a setting that comes, and another form of what is queued, are to be named."""
     template = copy_template(tmp_path / "template", post_gen=False)
     service = template / SERVICE
-    replace(service / ROUTES, "router.include_router(notify.router)\n", "")
-    replace(service / "pyproject.toml", '\nlint = "', '\nlinting = "')
+    (service / ROUTE).unlink()
+    replace(service / "pyproject.toml", "\nlint = ", "\nlinting = ")
     replace(service / USERS, "    name TEXT NOT NULL,", "    name TEXT,")
     insert(service / SETTINGS, REQUIRED, before="    database_path: Path")
     insert(service / MESSAGE, '    planted: str = ""\n', before="    request_id: str")

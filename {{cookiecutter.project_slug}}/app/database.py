@@ -1,4 +1,4 @@
-"""The SQLite file of the service's own data; every store in it has a connection of its own."""
+"""The SQLite file of the service's data."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +12,7 @@ async def open_database(path: Path, schema: str) -> AsyncIterator[aiosqlite.Conn
     """Connect to the file at `path`; make it, its folder and what `schema` says where missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     async with aiosqlite.connect(path, timeout=5, isolation_level=None) as database:
+        database.row_factory = aiosqlite.Row
         # Write-ahead logging lets several processes of the service share the file.
         await database.execute("PRAGMA journal_mode = WAL")
         await database.execute("PRAGMA synchronous = NORMAL")

@@ -1,26 +1,35 @@
 """What the service reads from its environment, checked once at start."""
 
 import re
+# % if cookiecutter.queue_backend != "none"
+from contextlib import suppress
+# % endif
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Literal, TypeVar
+from typing import Literal
 
+# % if cookiecutter.queue_backend == "arq"
+import redis.asyncio
+# % elif cookiecutter.queue_backend == "celery"
+from kombu.utils.url import parse_url
+# % endif
 from pydantic import EmailStr, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SANDBOX_KEY = "sk_test_sandbox"
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105  public, and refused in production
 DEVELOPMENT_API_KEY = "key_for_development"  # public, too
+# % if cookiecutter.queue_backend == "arq"
+LOCAL_REDIS = "redis://127.0.0.1:6379/0"
+# % endif
 PLACEHOLDER_DOMAINS = ("example.com", "example.net", "example.org")
-
-AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 class Settings(BaseSettings):
     """The environment variables of the same names in capitals, or a `.env` file.
 
-    After validation no field is empty: an absent key or address has become the sandbox's
-    (development) or has been refused (production).
+    After validation no secret is empty: an absent one has become the sandbox's (development) or has
+    been refused (production).
     """
 
     model_config = SettingsConfigDict(
@@ -36,9 +45,11 @@ class Settings(BaseSettings):
     fastapi_env: Literal["development", "production"] = "production"
     """Set to `development` by `fastapi dev`; anything unsafe is refused in `production`."""
 
+    bind_host: str = "127.0.0.1"
+    """The address that the server listens on; its option `--host` wins over this variable."""
+
     port: int = 8000
-    """The port that `fastapi dev` listens on, and so the sandbox's. Not for a file `.env`, which
-    FastAPI's command does not read."""
+    """The port that the server listens on; its option `--port` wins over this variable."""
 
     service_name: str = "{{cookiecutter.project_name}}"
     """The service's name in the emails and on the API's pages."""
@@ -50,107 +61,204 @@ class Settings(BaseSettings):
     """A key with permission to send. Without one, `fastapi dev` uses the sandbox."""
 
     poststack_base_url: str = ""
-    """Where PostStack is: its public address, or in development without a key the sandbox."""
+    """PostStack's address: by default its public one, or the sandbox's in development without a
+    key."""
 
     poststack_webhook_secret: SecretStr = SecretStr("")
     """What PostStack signs its webhooks with; it shows the secret once, with a new webhook."""
 
     api_keys: SecretStr = SecretStr("")
-    """What our own callers show, for all that is not public. With several, and commas between
-    them, callers can move to a new key before the old one is taken away."""
+    """The keys that callers of this API send. With several, separated by commas, callers can move
+    to a new key before the old one is removed."""
 
     client_signups_per_minute: int = Field(30, ge=1)
-    """How many signups one IP address may ask each process for."""
+    """How many signups each process takes from one IP address."""
 
     recipient_signups_per_hour: int = Field(10, ge=1)
-    """How many signups each process takes for one address, whoever asks."""
+    """How many signups each process takes for one mailbox, whoever sends them."""
 
     database_path: Path = Path("data/service.sqlite3")
-    """The SQLite file of users and events; its folder is made at start."""
+    """The SQLite file of the service's data; its folder is made at start."""
 
+    # % if cookiecutter.queue_backend == "arq"
+    redis_url: SecretStr = SecretStr("")
+    """The queue's Redis, such as `rediss://:password@redis.example.com:6379/0`."""
+
+    redelivery_seconds: int = Field(30, ge=3, le=3600)
+    """After so long a dead worker's mail is sent again; two thirds of it are for one attempt."""
+
+    # % elif cookiecutter.queue_backend == "celery"
+    broker_url: SecretStr = SecretStr("")
+    """The queue's RabbitMQ, such as `amqps://user:password@rabbitmq.example.com:5671/vhost`."""
+
+    # % endif
+    # % if cookiecutter.queue_backend != "none"
+    queue_name: str = "{{cookiecutter.project_slug}}"
+    """The queue's name; services that share a broker need a name each."""
+
+    metrics_port: int = Field(0, ge=0, le=65535)
+    """The port of a worker's metrics, open to all who reach it; 0 is none."""
+
+    # % endif
     @field_validator("sender_email")
     @classmethod
-    def sender_is_real(cls, address: str, info: ValidationInfo) -> str:
-        """Refuse, in production, the placeholder that nobody owns."""
-        if in_production(info) and address.rpartition("@")[2] in PLACEHOLDER_DOMAINS:
+    def _refuse_placeholder(cls, address: str, info: ValidationInfo) -> str:
+        if _in_production(info) and address.rpartition("@")[2] in PLACEHOLDER_DOMAINS:
             raise ValueError(f"is {address}, a placeholder; use an address at your own domain")
         return address
 
     @field_validator("poststack_api_key")
     @classmethod
-    def key_is_there(cls, key: SecretStr, info: ValidationInfo) -> SecretStr:
-        """Fall back to the sandbox in development; production needs a key of your own."""
+    def _find_poststack_key(cls, key: SecretStr, info: ValidationInfo) -> SecretStr:
         value = key.get_secret_value()
-        if not in_production(info):
+        if not _in_production(info):
             return key if value else SecretStr(SANDBOX_KEY)
         if not value:
             raise ValueError("is missing; create one in PostStack's dashboard")
         if not value.startswith("sk_") or value == SANDBOX_KEY:
-            raise ValueError("is not a key of PostStack's; theirs begin with sk_live_ or sk_test_")
+            raise ValueError("is not a PostStack key; those begin with sk_live_ or sk_test_")
         return key
 
     @field_validator("poststack_base_url")
     @classmethod
-    def base_url_is_safe(cls, url: str, info: ValidationInfo) -> str:
-        """Find the default, and refuse to send the key in the clear."""
-        key: SecretStr | None = info.data.get("poststack_api_key")
-        if not url and key is not None and key.get_secret_value() == SANDBOX_KEY:
-            return f"http://127.0.0.1:{info.data.get('port')}/sandbox"
+    def _find_base_url(cls, url: str, info: ValidationInfo) -> str:
+        if not url and _uses_sandbox(info):
+            return ""  # see `base_url`
         url = url or "https://api.poststack.dev"
-        schemes = ("https://",) if in_production(info) else ("https://", "http://")
+        schemes = ("https://",) if _in_production(info) else ("https://", "http://")
         if not url.startswith(schemes):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
-        return url
+        return url.rstrip("/")
 
     @field_validator("poststack_webhook_secret")
     @classmethod
-    def webhook_secret_is_there(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
-        """Never leave it empty: the SDK accepts a signature made with the empty key."""
+    def _find_webhook_secret(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
         value = secret.get_secret_value().strip()
-        if in_production(info):
+        if _in_production(info):
             if not value:
                 raise ValueError("is missing; PostStack shows it once, with a new webhook")
             if value == SANDBOX_WEBHOOK_SECRET:
-                raise ValueError("is the sandbox's, which everybody knows")
-        key: SecretStr | None = info.data.get("poststack_api_key")
-        if not value and key is not None and key.get_secret_value() == SANDBOX_KEY:
+                raise ValueError("is the sandbox's, which is public; use your webhook's")
+        if not value and _uses_sandbox(info):
             return SecretStr(SANDBOX_WEBHOOK_SECRET)
-        # With a key of their own but no secret, nobody can sign a webhook.
+        # Never empty: the SDK would accept a signature that is made with the empty key.
         return SecretStr(value or token_urlsafe())
 
     @field_validator("api_keys")
     @classmethod
-    def keys_cannot_be_guessed(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
-        """Fall back to a public key in development; production needs strong ones."""
+    def _find_api_keys(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
         values = [key for part in keys.get_secret_value().split(",") if (key := part.strip())]
-        if not in_production(info):
+        if not _in_production(info):
             values = values or [DEVELOPMENT_API_KEY]
         elif not values:
             raise ValueError("is missing; make a key with `openssl rand -hex 32`")
         elif DEVELOPMENT_API_KEY in values:
-            raise ValueError("has the key of development, which everybody knows")
+            raise ValueError("contains the development key, which is public; remove it")
         elif any(len(key) < 32 or len(set(key)) < 10 for key in values):
-            raise ValueError("has a key that can be guessed; make one with `openssl rand -hex 32`")
+            raise ValueError("contains a weak key; make one with `openssl rand -hex 32`")
         # What RFC 6750 allows in `Authorization: Bearer`.
         if not all(re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", key) for key in values):
-            raise ValueError("can have letters, digits and -._~+/= in a key, and commas between")
+            raise ValueError("may contain letters, digits and -._~+/= in a key, and commas between")
         return SecretStr(",".join(values))
 
+    # % if cookiecutter.queue_backend == "arq"
+    @field_validator("redis_url")
+    @classmethod
+    def _find_redis(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        value = url.get_secret_value()
+        if not value and _in_production(info):
+            raise ValueError("is missing; set your Redis, such as redis://redis:6379/0")
+        value = value or LOCAL_REDIS
+        try:
+            redis.asyncio.ConnectionPool.from_url(value).make_connection()  # type: ignore[no-untyped-call]
+        except (TypeError, ValueError):
+            # Not in redis-py's words, which can quote the password.
+            problem = "is not a redis://, rediss:// or unix:// URL; percent-encode the password"
+            raise ValueError(problem) from None
+        return SecretStr(value)
+
+    # % elif cookiecutter.queue_backend == "celery"
+    @field_validator("broker_url")
+    @classmethod
+    def _find_broker(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        value = url.get_secret_value()
+        if not value and _in_production(info):
+            raise ValueError("is missing; write amqps://user:password@host:5671/vhost")
+        value = value or "amqp://guest:guest@127.0.0.1:5672//"
+        scheme, _, rest = value.partition("://")
+        if scheme in ("redis", "rediss", "sentinel"):
+            raise ValueError("is Redis, where Celery can lose mail (kombu issue 305); use RabbitMQ")
+        # Celery reads a semicolon as the start of another broker's URL.
+        if scheme not in ("amqp", "amqps") or not rest or ";" in rest:
+            raise ValueError("must be one amqp:// or amqps:// URL, with ; in a password as %3B")
+        try:
+            parts = parse_url(value)
+        except ValueError:
+            # Not in kombu's words, which can quote the password.
+            raise ValueError("is not a URL; percent-encode the password") from None
+        login = (parts["userid"] or "guest", parts["password"] or "guest")
+        if _in_production(info) and login == ("guest", "guest"):
+            raise ValueError("uses the public guest account; give the service a user of its own")
+        return SecretStr(value)
+
+    # % endif
+    # % if cookiecutter.queue_backend != "none"
+    @field_validator("queue_name")
+    @classmethod
+    def _check_queue_name(cls, name: str) -> str:
+        # Out of another queue's keys and routing: to `mail`, `eu.mail` would be its own.
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,60}", name):
+            raise ValueError("must be a letter, then letters, digits or hyphens, all lower-case")
+        return name
+
+    # % endif
     @property
     def sandbox(self) -> bool:
-        """Whether mail goes to the sandbox on this desk; never in production."""
+        """Whether mail goes to the sandbox on this machine; never in production."""
         return self.poststack_api_key.get_secret_value() == SANDBOX_KEY
 
+    @property
+    def server_url(self) -> str:
+        """Where programs on this machine reach the server."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind_host, self.bind_host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-def in_production(info: ValidationInfo) -> bool:
-    """Tell what the fields before this one said; an unreadable mode counts as production."""
+    @property
+    def sandbox_url(self) -> str:
+        """Where a server with these settings has the sandbox."""
+        return f"{self.server_url}/sandbox"
+
+    # % if cookiecutter.queue_backend != "none"
+    @property
+    def sandbox_url_file(self) -> Path:
+        """The file in which the API tells its workers where the sandbox is."""
+        return self.database_path.with_name("sandbox-url")
+
+    # % endif
+    def base_url(self) -> str:
+        """Return PostStack's address, or the sandbox's, wherever the API was started last."""
+        # % if cookiecutter.queue_backend != "none"
+        if not self.poststack_base_url:
+            with suppress(FileNotFoundError):  # the API has not started yet, or has stopped
+                return self.sandbox_url_file.read_text("utf-8")
+        # % endif
+        return self.poststack_base_url or self.sandbox_url
+
+
+def _in_production(info: ValidationInfo) -> bool:
+    # An invalid mode counts as production.
     return info.data.get("fastapi_env") != "development"
 
 
-def load(kind: type[AnySettings]) -> AnySettings:
-    """Read `kind` from the environment, or exit with one line per problem and no values."""
+def _uses_sandbox(info: ValidationInfo) -> bool:
+    key: SecretStr | None = info.data.get("poststack_api_key")
+    return key is not None and key.get_secret_value() == SANDBOX_KEY
+
+
+def load_settings(**options: str) -> Settings:
+    """Read `options` and the environment, or exit with one line per problem and no values."""
     try:
-        return kind()
+        return Settings.model_validate(options)
     except ValidationError as error:
         problems = [
             f"  {'_'.join(map(str, problem['loc'])).upper()} "

@@ -1,5 +1,4 @@
 """A PostStack on localhost, with a mailbox page. For development and tests only.
 
-Nothing in `app/` imports this package except the development branch of `app.main`, and the
-production image does not contain it.
+It imports nothing of `app/`, and the production image does not contain it.
 """

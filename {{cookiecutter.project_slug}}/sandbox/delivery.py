@@ -1,4 +1,4 @@
-"""What happens to a message once it is accepted: it waits for its time, then its events occur."""
+"""What happens to an accepted message: it waits for its scheduled time, then has its events."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,15 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.messages import Message
-from sandbox.recipients import find_magic
+from sandbox.recipients import find_test_recipient
 from sandbox.store import Store
 from sandbox.validation import Email, parse_time
 from sandbox.webhooks import Webhooks
 
-# Seconds between two events: enough for their webhooks to arrive in order, as a rule.
-PACE = 0.05
-
-# The status that an event leaves behind; the events not listed leave it as it was.
+# The status that an event brings; other events leave the status as it is.
 STATUSES = {
     "sent": "sending",
     "delivered": "delivered",
@@ -24,20 +21,24 @@ STATUSES = {
 
 
 class Delivery:
-    """Takes messages through their events in background tasks, which no answer waits for."""
+    """Delivers messages in background tasks, which no response waits for.
 
-    def __init__(self, store: Store, webhooks: Webhooks | None) -> None:
+    `event_interval` is in seconds. It lets the webhooks of a message arrive in order, as a rule.
+    """
+
+    def __init__(self, store: Store, webhooks: Webhooks | None, event_interval: float) -> None:
         self._store = store
         self._webhooks = webhooks
+        self._event_interval = event_interval
         self._tasks: set[asyncio.Task[None]] = set()
         self._resumed = False
 
     def start(self, message_id: str) -> None:
-        """Take one message on its way; also after its scheduled time has changed."""
+        """Deliver one message; also after its scheduled time has changed."""
         self._spawn(self._deliver(message_id))
 
     def resume(self) -> None:
-        """Take up, once, what a restart of the process interrupted."""
+        """Continue, once, what a restart of the process interrupted."""
         if not self._resumed:
             self._resumed = True
             for message_id in self._store.unfinished():
@@ -50,31 +51,23 @@ class Delivery:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, message_id: str) -> None:
+        # More than one task may deliver the same message: the store records each event once.
         message = self._store.get(message_id)
-        if message and message.scheduled_at:
-            await asyncio.sleep(_seconds_until(message.scheduled_at))
+        while message and (seconds := _seconds_until(message.scheduled_at)) > 0:
+            await asyncio.sleep(seconds)
             message = self._store.get(message_id)
         if message is None or message.status not in ("queued", "sending"):
             return
-        if message.scheduled_at and _seconds_until(message.scheduled_at) > 0:
-            # Rescheduled meanwhile, and whoever did that has started another task.
-            return
-
-        magic, recipient = find_magic(Email.model_validate(message.body).recipients)
-        happened = {event["type"] for event in message.events}
-        for event in magic.events:
-            if event in happened:
-                continue
-            await asyncio.sleep(PACE)
-            message = self._store.record(message_id, event, STATUSES.get(event, message.status))
-            if message is None:
-                return
-            if self._webhooks:
-                self._spawn(self._webhooks.send(_payload(message, event, recipient)))
+        recipient, address = find_test_recipient(Email.model_validate(message.body).recipients)
+        for event in recipient.events:
+            await asyncio.sleep(self._event_interval)
+            recorded = self._store.record(message_id, event, STATUSES.get(event))
+            if recorded and self._webhooks:
+                self._spawn(self._webhooks.send(_payload(recorded, event, address)))
 
 
-def _seconds_until(time: str) -> float:
-    return max(0.0, (parse_time(time) - datetime.now(UTC)).total_seconds())
+def _seconds_until(time: str | None) -> float:
+    return (parse_time(time) - datetime.now(UTC)).total_seconds() if time else 0
 
 
 def _payload(message: Message, event: str, recipient: str) -> dict[str, Any]:
@@ -89,7 +82,6 @@ def _payload(message: Message, event: str, recipient: str) -> dict[str, Any]:
     if event == "bounced":
         data["bounce_type"] = "hard"
     return {
-        # Made from the message and the event: one that is sent again keeps its id.
         "id": f"evt_{message.id.removeprefix('em_')}_{event}",
         "type": f"email.{event}",
         "timestamp": message.events[-1]["timestamp"],

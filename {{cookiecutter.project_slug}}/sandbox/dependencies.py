@@ -19,11 +19,11 @@ class Sandbox:
     api_key: str
     store: Store
     delivery: Delivery
-    # Refused attempts per message, for the magic recipients that heal.
     attempts: Counter[str] = field(default_factory=Counter)
+    """How often a message was refused by a test recipient that accepts a later attempt."""
 
-    def existing(self, message_id: str) -> Message:
-        """The message, or a 404."""
+    def message(self, message_id: str) -> Message:
+        """The message of this id, or a 404."""
         message = self.store.get(message_id)
         if message is None:
             raise ApiError(404, "Email not found")
@@ -31,8 +31,9 @@ class Sandbox:
 
 
 async def get_sandbox(request: Request) -> Sandbox:
-    """The application's state."""
+    """The application's state. Deliveries resume here: a mounted application has no lifespan."""
     sandbox: Sandbox = request.app.state.sandbox
+    sandbox.delivery.resume()
     return sandbox
 
 
@@ -40,6 +41,6 @@ SandboxDep = Annotated[Sandbox, Depends(get_sandbox)]
 
 
 async def authenticate(request: Request, sandbox: SandboxDep) -> None:
-    """Refuse a caller without the API key."""
+    """Require the API key."""
     if request.headers.get("authorization") != f"Bearer {sandbox.api_key}":
         raise ApiError(401, "Invalid API key")

@@ -1,6 +1,4 @@
-"""Every refusal leaves the sandbox in PostStack's own shape: {"error": ..., "code": ...}."""
-
-import secrets
+"""Every error response has PostStack's form: {"error": ..., "code": ...}."""
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -19,56 +17,29 @@ CODES = {
 }
 
 
-class ApiError(Exception):
-    """A refusal; `code` is needed only where PostStack departs from the code of the status."""
+class ApiError(HTTPException):
+    """An error response; `code` is needed only where it is not the usual one of the status."""
 
-    def __init__(
-        self,
-        status: int,
-        error: str,
-        code: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(error)
-        self.status = status
-        self.error = error
-        # PostStack names no code for 405 and the like: to the caller they are invalid requests.
-        self.code = code or CODES.get(status, "invalid_request")
-        self.headers = headers
-
-    @property
-    def body(self) -> dict[str, str]:
-        """What stands in the answer."""
-        return {"error": self.error, "code": self.code}
-
-    def response(self) -> JSONResponse:
-        """The refusal as an HTTP answer."""
-        return JSONResponse(self.body, self.status, headers=self.headers)
+    def __init__(self, status: int, error: str, code: str | None = None) -> None:
+        super().__init__(status, error)
+        self.code = code
 
 
-def new_request_id() -> str:
-    """What the `x-request-id` header carries."""
-    return f"req_{secrets.token_hex(8)}"
+def error_body(error: HTTPException) -> dict[str, str]:
+    """The JSON of an error response, or of a refused email in a batch."""
+    # PostStack names no code for 405 and the like: to the caller they are invalid requests.
+    code = getattr(error, "code", None) or CODES.get(error.status_code, "invalid_request")
+    return {"error": error.detail, "code": code}
 
 
-def on_api_error(_: Request, error: ApiError) -> JSONResponse:
-    """Answer a refusal of the sandbox's own."""
-    return error.response()
+async def on_http_error(_: Request, error: HTTPException) -> JSONResponse:
+    """Respond to an ApiError, and to the router's 404 and 405."""
+    body = error_body(error)
+    headers = {"Retry-After": "1"} if body["code"] == "rate_limit_exceeded" else error.headers
+    return JSONResponse(body, error.status_code, headers=headers)
 
 
-def on_http_error(_: Request, error: HTTPException) -> JSONResponse:
-    """Answer what the framework refuses: unknown paths and methods."""
-    headers = dict(error.headers) if error.headers else None
-    return ApiError(error.status_code, error.detail, headers=headers).response()
-
-
-def on_invalid_query(_: Request, error: RequestValidationError) -> JSONResponse:
-    """Answer a query parameter of the wrong type."""
+async def on_invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Respond with 400, as PostStack does, where FastAPI would with 422."""
     first = error.errors()[0]
-    return ApiError(400, f"{first['loc'][-1]}: {first['msg']}").response()
-
-
-def on_crash(_: Request, __: Exception) -> JSONResponse:
-    """Answer a bug. Starlette does it outside every middleware, so the id is set here."""
-    headers = {"x-request-id": new_request_id()}
-    return ApiError(500, "Internal server error", headers=headers).response()
+    return await on_http_error(request, ApiError(400, f"{first['loc'][-1]}: {first['msg']}"))

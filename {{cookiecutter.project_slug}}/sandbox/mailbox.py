@@ -3,16 +3,16 @@
 import base64
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from sandbox.dependencies import SandboxDep
 from sandbox.errors import ApiError
 from sandbox.messages import Filters, Message
-from sandbox.recipients import MAGIC_RECIPIENTS
+from sandbox.recipients import TEST_RECIPIENTS
 
 STATIC = Path(__file__).with_name("static")
 
@@ -31,18 +31,11 @@ LINKS_IN_NEW_TAB = '<base target="_blank">'
 router = APIRouter()
 
 
-class QuietPolling(logging.Filter):
-    """Keeps the page's unanswered questions, one a second, out of the service's log."""
+class MessagesQuery(Filters):
+    """The query of `GET /messages`."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Drop uvicorn's access line of a poll that found nothing new."""
-        match record.args:
-            case (_, "GET", str(path), _, 304):
-                return "/messages?" not in path
-        return True
-
-
-QUIET_POLLING = QuietPolling()
+    limit: int = -1
+    body: bool = True
 
 
 @router.get("/")
@@ -54,21 +47,15 @@ async def page() -> FileResponse:
 @router.get("/guide")
 async def guide(sandbox: SandboxDep) -> dict[str, Any]:
     """What the page tells a newcomer: the API key, and the recipients to try."""
-    recipients = [{"address": m.address, "effect": m.effect} for m in MAGIC_RECIPIENTS]
+    recipients = [{"address": r.address, "effect": r.effect} for r in TEST_RECIPIENTS]
     return {"api_key": sandbox.api_key, "recipients": recipients}
 
 
 @router.get("/messages")
-async def list_messages(  # noqa: PLR0913  two of the six are not the caller's
-    request: Request,
-    sandbox: SandboxDep,
-    *,
-    to: str = "",
-    q: str = "",
-    limit: int = -1,
-    body: bool = True,
+async def list_messages(
+    request: Request, query: Annotated[MessagesQuery, Query()], sandbox: SandboxDep
 ) -> Response:
-    """Messages, newest first; `to` and `q` match any part, in any case.
+    """Messages, newest first, with or without their bodies.
 
     The ETag makes polling cheap: while nothing has changed the answer is 304.
     """
@@ -76,14 +63,14 @@ async def list_messages(  # noqa: PLR0913  two of the six are not the caller's
     headers = {"ETag": etag}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    found, total = sandbox.store.find(Filters(to=to, q=q), limit=limit)
-    messages = [_summary(m) | ({"body": m.body} if body else {}) for m in found]
+    found, total = sandbox.store.find(query, limit=query.limit)
+    messages = [_summary(m) | ({"body": m.body} if query.body else {}) for m in found]
     return JSONResponse({"messages": messages, "total": total}, headers=headers)
 
 
 @router.delete("/messages", status_code=204)
 async def empty(sandbox: SandboxDep) -> None:
-    """Forget every message."""
+    """Delete every message."""
     sandbox.store.empty()
     sandbox.attempts.clear()
 
@@ -91,21 +78,21 @@ async def empty(sandbox: SandboxDep) -> None:
 @router.get("/messages/{message_id}")
 async def get_message(message_id: str, sandbox: SandboxDep) -> dict[str, Any]:
     """One message, with its body as received."""
-    message = sandbox.existing(message_id)
+    message = sandbox.message(message_id)
     return _summary(message) | {"body": message.body}
 
 
 @router.get("/messages/{message_id}/html")
 async def get_html(message_id: str, sandbox: SandboxDep) -> HTMLResponse:
     """The message as its reader sees it, unable to run a script wherever it is opened."""
-    html = sandbox.existing(message_id).body.get("html") or ""
+    html = sandbox.message(message_id).body.get("html") or ""
     return HTMLResponse(html + LINKS_IN_NEW_TAB, headers={"Content-Security-Policy": MAIL_POLICY})
 
 
 @router.get("/messages/{message_id}/attachments/{index}")
 async def get_attachment(message_id: str, index: int, sandbox: SandboxDep) -> Response:
     """One attachment, as a download: its own type might be a page with a script."""
-    attachments = sandbox.existing(message_id).body.get("attachments") or []
+    attachments = sandbox.message(message_id).body.get("attachments") or []
     if not 0 <= index < len(attachments):
         raise ApiError(404, "Attachment not found")
     name = quote(attachments[index]["filename"], safe="")
@@ -119,32 +106,18 @@ async def get_attachment(message_id: str, index: int, sandbox: SandboxDep) -> Re
     )
 
 
+def logs_request(record: logging.LogRecord) -> bool:
+    """Filter of uvicorn's access log: not a line a second for polls that found nothing new."""
+    match record.args:
+        case (_, "GET", str(path), _, 304):
+            return "/messages?" not in path
+    return True
+
+
 def _summary(message: Message) -> dict[str, Any]:
-    body = message.body
-    return {
-        "id": message.id,
-        "from": body["from"],
-        "to": body["to"],
-        "cc": body.get("cc") or [],
-        "bcc": body.get("bcc") or [],
-        "subject": body.get("subject") or "",
-        "time": message.created_at,
-        "status": message.status,
-        "repeats": message.repeats,
-        "scheduled_at": message.scheduled_at,
-        "tags": body.get("tags") or [],
-        "headers": body.get("headers") or {},
-        "events": message.events,
-        "attachments": [
-            {
-                "filename": attachment["filename"],
-                "content_type": attachment.get("content_type"),
-                "size": _decoded_size(attachment["content"]),
-            }
-            for attachment in body.get("attachments") or []
-        ],
+    addressed = {
+        "from": message.body["from"],
+        "to": message.body["to"],
+        "subject": message.body.get("subject") or "",
     }
-
-
-def _decoded_size(content: str) -> int:
-    return len(content) * 3 // 4 - content[-2:].count("=")
+    return message.model_dump(exclude={"number", "body"}) | addressed

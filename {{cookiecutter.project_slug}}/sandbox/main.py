@@ -1,12 +1,15 @@
-"""The sandbox as an application, to be mounted by the service or run alone."""
+"""The sandbox as an application, and the middleware by which a service serves it."""
 
 import logging
+import secrets
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,25 +20,46 @@ from sandbox.store import Store
 from sandbox.webhooks import Webhooks
 
 
-class EveryRequest:
-    """Names each answer, and takes up interrupted deliveries: a mounted app has no start-up."""
+class SandboxMiddleware:
+    """ASGI middleware that serves the sandbox below a path of the service.
 
-    def __init__(self, app: ASGIApp, delivery: Delivery) -> None:
+    Add it last: then it is the outermost, and no other middleware sees the sandbox's requests.
+    """
+
+    def __init__(self, app: ASGIApp, path: str, sandbox: ASGIApp) -> None:
         self._app = app
-        self._delivery = delivery
+        self._mount = Mount(path, sandbox)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Pass a request to the sandbox or, like a websocket and the lifespan, to the service."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        match, child_scope = self._mount.matches(scope)
+        if match is Match.FULL:
+            await self._mount.handle({**scope, **child_scope}, receive, send)
+            return
+        with_slash = {**scope, "path": scope["path"] + "/"}
+        if self._mount.matches(with_slash)[0] is Match.FULL:
+            await RedirectResponse(with_slash["path"])(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
-        async def send_with_id(message: Message) -> None:
+
+def add_headers(app: ASGIApp) -> ASGIApp:
+    """ASGI middleware: each response has an id, as PostStack's have, and no cache keeps it."""
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = errors.new_request_id()
+                headers["x-request-id"] = f"req_{secrets.token_hex(8)}"
                 headers["cache-control"] = "no-cache"
             await send(message)
 
-        self._delivery.resume()
-        await self._app(scope, receive, send_with_id)
+        await app(scope, receive, send_with_headers)
+
+    return respond
 
 
 def create_sandbox(
@@ -44,27 +68,24 @@ def create_sandbox(
     api_key: str = "sk_test_sandbox",
     webhook_url: str | None = None,
     webhook_secret: str | None = None,
+    event_interval: float = 0.05,
 ) -> FastAPI:
     """A PostStack for development and tests.
 
     Messages are kept in memory, or in the SQLite file `database`, where they outlive a code
-    reload. Webhooks are sent when both their url and secret are given; the secret may be
-    "new,old". No lifespan is needed, since Starlette runs none for a mounted application.
+    reload. Webhooks are sent when both their URL and secret are given; the secret may be
+    "new,old". `event_interval` is the time in seconds from one event of a message to the next.
+    No lifespan is needed.
     """
-    if not api_key.startswith("sk_"):
-        raise ValueError("api_key must start with sk_")
-    logging.getLogger("uvicorn.access").addFilter(mailbox.QUIET_POLLING)
+    logging.getLogger("uvicorn.access").addFilter(mailbox.logs_request)
     store = Store(database)
     webhooks = Webhooks(webhook_url, webhook_secret) if webhook_url and webhook_secret else None
-    delivery = Delivery(store, webhooks)
 
     app = FastAPI(title="PostStack sandbox", openapi_url=None)
-    app.state.sandbox = Sandbox(api_key, store, delivery)
-    app.add_middleware(EveryRequest, delivery=delivery)
-    app.exception_handler(errors.ApiError)(errors.on_api_error)
+    app.state.sandbox = Sandbox(api_key, store, Delivery(store, webhooks, event_interval))
+    app.add_middleware(add_headers)
     app.exception_handler(HTTPException)(errors.on_http_error)
-    app.exception_handler(RequestValidationError)(errors.on_invalid_query)
-    app.exception_handler(Exception)(errors.on_crash)
+    app.exception_handler(RequestValidationError)(errors.on_invalid_parameter)
     app.include_router(emails.router)
     app.include_router(mailbox.router)
     app.mount("/static", StaticFiles(directory=mailbox.STATIC))

@@ -1,4 +1,4 @@
-"""Recipients that make every outcome reachable by hand.
+"""Test recipients: addresses that make every outcome reachable by hand.
 
 This table is the only list of them: the sandbox acts on it and the mailbox page shows it.
 `name+anything@...` works too, for when an address has been used up (bounced once, say).
@@ -7,108 +7,100 @@ This table is the only list of them: the sandbox acts on it and the mailbox page
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sandbox.errors import ApiError
 from sandbox.validation import split_address
 
 DOMAIN = "sandbox.poststack.dev"
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """An error answer; `error` may name the {recipient} and the sender's {domain}."""
-
-    status: int
-    error: str
-    code: str | None = None
-    retry_after: int | None = None
-    times: int | None = None
-    """How often one message is refused before it is accepted; None is always."""
-
-
-@dataclass(frozen=True)
-class MagicRecipient:
-    """A local part, and what a message to it meets: a wait, a refusal, or events."""
+class Recipient:
+    """A local part, and what happens to a message to it: a wait, an error, or events."""
 
     name: str
     effect: str
     events: tuple[str, ...] = ("sent", "delivered")
-    refusal: Refusal | None = None
+    error: ApiError | None = None
+    """Its text may name the {recipient} and the sender's {domain}."""
+    failures: int | None = None
+    """How many attempts get the error before one is accepted; None is all."""
     wait: float = 0
 
     @property
     def address(self) -> str:
-        """What to type."""
+        """The address to send to."""
         return f"{self.name}@{DOMAIN}"
 
 
-ORDINARY = MagicRecipient("delivered", "Accepted and delivered, as any other address is.")
+ORDINARY = Recipient("delivered", "Accepted and delivered, as any other address is.")
 
-MAGIC_RECIPIENTS = (
+TEST_RECIPIENTS = (
     ORDINARY,
-    MagicRecipient("bounced", "Accepted, then a hard bounce.", events=("sent", "bounced")),
-    MagicRecipient(
+    Recipient("bounced", "Accepted, then a hard bounce.", events=("sent", "bounced")),
+    Recipient(
         "complained",
         "Delivered, then reported as spam.",
         events=("sent", "delivered", "complained"),
     ),
-    MagicRecipient(
+    Recipient(
         "unsubscribed",
         "Delivered, then unsubscribed from.",
         events=("sent", "delivered", "unsubscribed"),
     ),
-    MagicRecipient(
+    Recipient(
         "suppressed",
         "422: the recipient is on the suppression list.",
-        refusal=Refusal(422, "Recipient is suppressed: {recipient}"),
+        error=ApiError(422, "Recipient is suppressed: {recipient}"),
     ),
-    MagicRecipient(
+    Recipient(
         "unverified",
         "422: the sender's domain is not verified.",
-        refusal=Refusal(422, "Domain not verified: {domain}"),
+        error=ApiError(422, "Domain not verified: {domain}"),
     ),
-    MagicRecipient(
+    Recipient(
         "throttled",
         "429 with Retry-After: 1 on the first attempt, accepted on the second.",
-        refusal=Refusal(429, "Rate limit exceeded", retry_after=1, times=1),
+        error=ApiError(429, "Rate limit exceeded"),
+        failures=1,
     ),
-    MagicRecipient(
+    Recipient(
         "quota",
         "429 monthly_limit_exceeded, without Retry-After: trying again does not help.",
-        refusal=Refusal(429, "Monthly sending limit reached", code="monthly_limit_exceeded"),
+        error=ApiError(429, "Monthly sending limit reached", code="monthly_limit_exceeded"),
     ),
-    MagicRecipient(
+    Recipient(
         "flaky",
         "500 on the first two attempts, accepted on the third.",
-        refusal=Refusal(500, "Internal server error", times=2),
+        error=ApiError(500, "Internal server error"),
+        failures=2,
     ),
-    MagicRecipient("down", "500, always.", refusal=Refusal(500, "Internal server error")),
-    MagicRecipient(
+    Recipient("down", "500, always.", error=ApiError(500, "Internal server error")),
+    Recipient(
         "timeout",
         "No answer for 60 seconds; nothing is accepted if the caller leaves before.",
         wait=60,
     ),
-    MagicRecipient(
+    Recipient(
         "unauthorized",
         "401: as if the API key were wrong.",
-        refusal=Refusal(401, "Invalid API key"),
+        error=ApiError(401, "Invalid API key"),
     ),
-    MagicRecipient(
+    Recipient(
         "forbidden",
         "403: as if the API key were not allowed to send.",
-        refusal=Refusal(403, "API key does not have permission"),
+        error=ApiError(403, "API key does not have permission"),
     ),
 )
 
-_BY_NAME = {magic.name: magic for magic in MAGIC_RECIPIENTS}
+_BY_NAME = {recipient.name: recipient for recipient in TEST_RECIPIENTS}
 
 
-def find_magic(recipients: Iterable[str]) -> tuple[MagicRecipient, str]:
-    """The first magic recipient and its address as written; an ordinary one when there is none."""
-    first = ""
-    for recipient in recipients:
-        address = split_address(recipient)[1]
-        first = first or address
+def find_test_recipient(addresses: Iterable[str]) -> tuple[Recipient, str]:
+    """The first test recipient and its address as written; an ordinary one if there is none."""
+    bare = [split_address(address)[1] for address in addresses]
+    for address in bare:
         local, _, domain = address.lower().rpartition("@")
-        magic = _BY_NAME.get(local.partition("+")[0])
-        if magic and domain == DOMAIN:
-            return magic, address
-    return ORDINARY, first
+        recipient = _BY_NAME.get(local.partition("+")[0])
+        if recipient and domain == DOMAIN:
+            return recipient, address
+    return ORDINARY, bare[0]

@@ -1,5 +1,6 @@
 -- Run on a new file, and on one written by another version of the sandbox: the mails in it are
 -- only a developer's. Raise user_version with every change.
+BEGIN IMMEDIATE;
 DROP TABLE IF EXISTS messages;
 CREATE TABLE messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -21,3 +22,4 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_by_key ON messages (idempotency_key);
 PRAGMA user_version = 1;
+COMMIT;

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import logging
-import ssl
 from typing import Any
 
 import httpx
@@ -13,8 +12,6 @@ import httpx
 logger = logging.getLogger(__name__)
 
 RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-MAX_CONNECTIONS = 20
-TIMEOUT = 10.0
 
 
 class Webhooks:
@@ -23,12 +20,12 @@ class Webhooks:
     def __init__(self, url: str, secret: str) -> None:
         self._url = url
         self._secrets = [part.strip() for part in secret.split(",") if part.strip()]
-        if not self._secrets:
-            raise ValueError("webhook_secret is empty")
-        # Made once because it costs 20 ms; each delivery then opens and closes its own client,
-        # since nobody tells a mounted application when to close a shared one.
-        self._tls = ssl.create_default_context()
-        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        # A mounted application is not told when to stop, so no connection is kept for later.
+        self._client = httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=20, max_keepalive_connections=0),
+            timeout=httpx.Timeout(10, pool=None),
+            trust_env=False,
+        )
 
     def sign(self, payload: bytes) -> str:
         """The value of `X-PostStack-Signature` for a raw body."""
@@ -38,12 +35,8 @@ class Webhooks:
     async def send(self, event: dict[str, Any]) -> None:
         """Post one event; its id stays the same over the repeats."""
         payload = json.dumps(event).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "X-PostStack-Signature": self.sign(payload),
-        }
         for delay in (*RETRY_DELAYS, None):
-            problem = await self._post(payload, headers)
+            problem = await self._post(payload)
             if problem is None:
                 return
             if delay is None:
@@ -52,11 +45,13 @@ class Webhooks:
                 logger.info("%s %s: %s, again in %s s", event["type"], event["id"], problem, delay)
                 await asyncio.sleep(delay)
 
-    async def _post(self, payload: bytes, headers: dict[str, str]) -> str | None:
-        client = httpx.AsyncClient(verify=self._tls, timeout=TIMEOUT, trust_env=False)
+    async def _post(self, payload: bytes) -> str | None:
+        headers = {
+            "Content-Type": "application/json",
+            "X-PostStack-Signature": self.sign(payload),
+        }
         try:
-            async with self._slots, client:
-                response = await client.post(self._url, content=payload, headers=headers)
+            response = await self._client.post(self._url, content=payload, headers=headers)
         except httpx.HTTPError as error:
             return repr(error)
         return None if response.is_success else f"answered {response.status_code}"

@@ -2,19 +2,14 @@
 
 import json
 import logging
-import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-# `app.main` builds the app that `fastapi dev` serves when it is imported; the tests must neither
-# need an environment for that nor read yours.
-os.environ |= {"FASTAPI_ENV": "development", "POSTSTACK_API_KEY": "sk_test_of_the_tests"}
 
 import httpx
 import pytest
@@ -25,29 +20,23 @@ from fastapi import FastAPI
 from poststack import AsyncPostStack
 from starlette.types import ASGIApp
 
-from app.client import open_poststack
-from app.dispatch import DispatchSettings
-from app.logs import JSONFormatter
-from app.main import create_app
-from app.messages import Message
-from app.settings import DEVELOPMENT_API_KEY
-from app.users import Users
+from app.application import create_app
+from app.logging import JSONFormatter
+from app.mail.client import open_poststack
+from app.mail.message import Message
+from app.settings import Settings
+from tests import service as service_module
+from tests.service import JSON, Logged, Sent, open_client
 
-Logged = Callable[[], list[dict[str, Any]]]
-AUTHORIZED = {"Authorization": f"Bearer {DEVELOPMENT_API_KEY}"}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The service runs on asyncio, as the SDK does."""
-    return "asyncio"
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide the developer's environment variables and `.env` file from the settings."""
-    for name in DispatchSettings.model_fields:
+    """Hide the developer's environment variables, proxies and `.env` file."""
+    for name in (*Settings.model_fields, *PROXIES):
         monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -92,9 +81,9 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, listener: socket.socket) -> DispatchSettings:
+def settings(tmp_path: Path, listener: socket.socket) -> Settings:
     """Settings of a service that talks to `wire`."""
-    return DispatchSettings(
+    return Settings(
         fastapi_env="development",
         poststack_api_key="sk_test_of_the_tests",
         poststack_base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
@@ -105,25 +94,22 @@ def settings(tmp_path: Path, listener: socket.socket) -> DispatchSettings:
 
 
 @pytest.fixture
-async def app(settings: DispatchSettings) -> AsyncIterator[FastAPI]:
-    """Run the service's lifespan around a test."""
+def app(settings: Settings) -> FastAPI:
+    """The service, with routes of the tests' own."""
     app = create_app(settings)
-    async with app.router.lifespan_context(app):
-        yield app
+    app.include_router(service_module.router)
+    return app
 
 
 @pytest.fixture
 async def service(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client with a key; the service's bugs become 500s here, as they would for any caller."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://service", headers=AUTHORIZED
-    ) as client:
+    """A client of the running service, with an API key."""
+    async with open_client(app) as client:
         yield client
 
 
 @pytest.fixture
-async def poststack(settings: DispatchSettings) -> AsyncIterator[AsyncPostStack]:
+async def poststack(settings: Settings) -> AsyncIterator[AsyncPostStack]:
     """The SDK's client without its own retries: one answer is one outcome."""
     async with open_poststack(settings, max_retries=0) as poststack:
         yield poststack
@@ -145,13 +131,13 @@ async def router(listener: socket.socket) -> AsyncIterator[respx.MockRouter]:
             headers=list(request.headers.items()),
             content=await request.read(),
         )
-        try:
+        with suppress(httpx.TransportError):
             answer = await router.async_handler(arrived)
-        except httpx.TransportError:
-            if request.transport:
-                request.transport.close()
-            raise
-        return web.Response(status=answer.status_code, headers=answer.headers, body=answer.content)
+            headers, content = answer.headers, answer.content
+            return web.Response(status=answer.status_code, headers=headers, body=content)
+        assert request.transport
+        request.transport.close()
+        return web.Response()
 
     runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.01)
     await runner.setup()
@@ -167,21 +153,17 @@ def wire(router: respx.MockRouter) -> respx.Route:
 
 
 @pytest.fixture
+def sent(wire: respx.Route) -> Sent:
+    """Read the JSON of the mails that PostStack has received so far."""
+    return lambda: [json.loads(call.request.content) for call in wire.calls]
+
+
+@pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Logged:
     """Read what the service has logged so far, as it stands in production's log."""
     caplog.set_level(logging.INFO, "app")
     monkeypatch.setattr(caplog.handler, "formatter", JSONFormatter())
     return lambda: [json.loads(line) for line in caplog.text.splitlines()]
-
-
-@pytest.fixture
-def bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Break `POST /signup` in a way that nobody foresaw."""
-
-    async def divide(*_: object) -> None:
-        raise ZeroDivisionError("secret detail")
-
-    monkeypatch.setattr(Users, "add", divide)
 
 
 @pytest.fixture
@@ -195,3 +177,9 @@ def message() -> Message:
         text="Hello",
         idempotency_key="test:1",
     )
+
+
+@pytest.fixture
+def body(message: Message) -> JSON:
+    """The same as a request's body, to be changed with `|`."""
+    return message.model_dump(mode="json", exclude={"request_id"})

@@ -1,98 +1,79 @@
 """A real sandbox on a real port, and the real SDK in front of it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
-import anyio
 import httpx
 import pytest
-from poststack import AsyncPostStack
+from poststack import AsyncPostStack, PostStackError
 from starlette.types import ASGIApp
 
-from sandbox import delivery
 from sandbox.main import create_sandbox
 
-API_KEY = "sk_test_sandbox"
 
+@dataclass
+class Caller:
+    """What calls a sandbox: the SDK without its retries, and HTTP where the SDK has no method."""
 
-@pytest.fixture(scope="session", autouse=True)
-def hurry() -> Iterator[None]:
-    """Let the events of a message follow each other faster than a person could see."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delivery, "PACE", 0.005)
-        yield
+    emails: Any
+    http: httpx.AsyncClient
+
+    async def refusal(self, call: Awaitable[Any], status: int, code: str) -> PostStackError:
+        """The error that a call of the SDK ends in, if it is the expected one."""
+        with pytest.raises(PostStackError) as refused:
+            await call
+        assert (refused.value.status_code, refused.value.code) == (status, code)
+        return refused.value
+
+    async def messages(self, **query: Any) -> list[Any]:
+        """The messages in the mailbox, newest first."""
+        answer = await self.http.get("/messages", params=query)
+        messages: list[Any] = answer.json()["messages"]
+        return messages
+
+    async def reaches(self, *events: str) -> list[Any]:
+        """Wait until these are the last events of the messages, newest message first."""
+        async with asyncio.timeout(5):
+            while True:
+                messages = await self.messages()
+                if tuple(message["events"][-1]["type"] for message in messages) == events:
+                    return messages
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="session")
 def shared_url(serve: Callable[[ASGIApp], str]) -> str:
     """One sandbox for all the tests that need none of their own."""
-    return serve(create_sandbox())
-
-
-@pytest.fixture(scope="session")
-def cleaner(shared_url: str) -> Iterator[httpx.Client]:
-    """One client for emptying: each new one costs 20 ms."""
-    with httpx.Client(base_url=shared_url) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def emptied(cleaner: httpx.Client) -> None:
-    """Begin each test with an empty mailbox."""
-    cleaner.delete("/messages")
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """The tests of a module share a loop, and so the clients below."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def http(shared_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The sandbox, for what the SDK has no method for."""
-    async with httpx.AsyncClient(base_url=shared_url) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-async def poststack(shared_url: str) -> AsyncIterator[AsyncPostStack]:
-    """The SDK in front of the sandbox, without retries: one answer is one outcome."""
-    async with AsyncPostStack(API_KEY, base_url=shared_url, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-async def patient(shared_url: str) -> AsyncIterator[AsyncPostStack]:
-    """The SDK as a service uses it: with its retries."""
-    async with AsyncPostStack(API_KEY, base_url=shared_url, max_retries=3) as client:
-        yield client
+    return serve(create_sandbox(event_interval=0.005))
 
 
 @pytest.fixture
-def inbox(http: httpx.AsyncClient) -> Callable[..., Awaitable[list[Any]]]:
-    """The messages of a sandbox, the shared one by default, newest first."""
+async def connect(
+    serve: Callable[[ASGIApp], str], shared_url: str
+) -> AsyncIterator[Callable[..., Awaitable[Caller]]]:
+    """Call a new sandbox with these options, or the shared one, for the time of a test."""
+    async with AsyncExitStack() as stack:
 
-    async def read(url: str = "", **query: str) -> list[Any]:
-        answer = await http.get(f"{url}/messages", params=query)
-        messages: list[Any] = answer.json()["messages"]
-        return messages
+        async def connect(**options: Any) -> Caller:
+            url = serve(create_sandbox(event_interval=0.005, **options)) if options else shared_url
+            sdk = AsyncPostStack("sk_test_sandbox", base_url=url, max_retries=0)
+            headers = {"Authorization": "Bearer sk_test_sandbox"}
+            http = httpx.AsyncClient(base_url=url, headers=headers)
+            await stack.enter_async_context(http)
+            return Caller((await stack.enter_async_context(sdk)).emails, http)
 
-    return read
+        yield connect
 
 
 @pytest.fixture
-def until() -> Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]:
-    """Ask again until the answer is true: for what happens in the background."""
-
-    async def wait(ask: Callable[[], Awaitable[Any]]) -> Any:
-        with anyio.fail_after(5):
-            while True:
-                if answer := await ask():
-                    return answer
-                await anyio.sleep(0.01)
-
-    return wait
+async def sandbox(connect: Callable[..., Awaitable[Caller]]) -> Caller:
+    """The shared sandbox, with its mailbox empty."""
+    caller = await connect()
+    await caller.http.delete("/messages")
+    return caller
 
 
 @pytest.fixture

@@ -2,65 +2,50 @@
 
 from typing import Any
 
-import httpx
 import pytest
-from poststack import AsyncPostStack, PostStackError
 
 TOO_MANY = [f"user{number}@example.com" for number in range(51)]
-FILE = {"filename": "a.txt", "content": "YQ=="}
+FILE = {"filename": "a.txt", "content": "%%%"}
 
 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
         ({"from": None}, "from: "),
-        ({"from": "nobody"}, "from: not an email address"),
         ({"from": "Shop <shop@example.com"}, "from: not an email address"),
         ({"from": "a@example.com, b@example.com"}, "from: not an email address"),
-        ({"to": None}, "to: "),
         ({"to": []}, "to: "),
         ({"to": "ada@example.com"}, "to: "),
         ({"to": ["ada@example.com", "ada"]}, "to.1: not an email address"),
         ({"to": ["ada@localhost"]}, "to.0: not an email address"),
         ({"to": ["a..b@example.com"]}, "to.0: not an email address"),
-        ({"to": ["ada@-example.com"]}, "to.0: not an email address"),
-        ({"to": ["ada @example.com"]}, "to.0: not an email address"),
         ({"to": [f"{'a' * 250}@example.com"]}, "to.0: not an email address"),
         ({"to": ["Ada\r\nBcc: b@example.com <a@example.com>"]}, "to.0: must not contain line"),
         ({"cc": ["ada"]}, "cc.0: not an email address"),
-        ({"bcc": ["ada"]}, "bcc.0: not an email address"),
         ({"reply_to": "ada"}, "reply_to: not an email address"),
-        ({"to": TOO_MANY}, "at most 50 recipients"),
         ({"to": TOO_MANY[:30], "bcc": TOO_MANY[30:]}, "at most 50 recipients"),
         ({"subject": None}, "subject is required"),
         ({"subject": ""}, "subject: "),
-        ({"subject": 7}, "subject: "),
         ({"subject": "Hi\nBcc: all@example.com"}, "subject: must not contain line breaks"),
-        ({"html": None, "text": None}, "html or text is required"),
-        ({"html": "", "text": ""}, "html or text is required"),
+        ({"html": "", "text": None}, "html or text is required"),
         ({"headers": {"X-A": "1\r\nX-B: 2"}}, "headers.X-A: must not contain line breaks"),
         ({"headers": {"X A": "1"}}, "headers.X A"),
         ({"tags": "receipt"}, "tags: "),
-        ({"attachments": [FILE | {"content": "%%%"}]}, "attachments.0.content: not base64"),
-        ({"attachments": [FILE | {"filename": ""}]}, "attachments.0.filename: "),
-        ({"attachments": [{"content": "YQ=="}]}, "attachments.0.filename: "),
+        ({"attachments": [FILE]}, "attachments.0.content: not base64"),
         ({"scheduled_at": "tomorrow"}, "scheduled_at: not an ISO 8601 date and time"),
-        ({"scheduled_at": 1700000000}, "scheduled_at: "),
         ({"idempotency_window_hours": 0}, "idempotency_window_hours: "),
         ({"idempotency_window_hours": 73}, "idempotency_window_hours: "),
         ({"idempotency_key": ""}, "idempotency_key: "),
     ],
 )
 async def test_malformed_email_is_refused(
-    poststack: AsyncPostStack, email: Any, inbox: Any, changes: Any, error: str
+    sandbox: Any, email: Any, changes: Any, error: str
 ) -> None:
     """A malformed email is a 400 whose text begins with the field at fault; nothing is stored."""
     body = {name: value for name, value in (email | changes).items() if value is not None}
-    with pytest.raises(PostStackError) as refused:
-        await poststack.emails.send(body)
-    assert (refused.value.status_code, refused.value.code) == (400, "invalid_request")
-    assert refused.value.error.startswith(error)
-    assert await inbox() == []
+    refused = await sandbox.refusal(sandbox.emails.send(body), 400, "invalid_request")
+    assert refused.error.startswith(error)
+    assert await sandbox.messages() == []
 
 
 @pytest.mark.parametrize(
@@ -68,6 +53,7 @@ async def test_malformed_email_is_refused(
     [
         {"to": ["Ada Lovelace <ada@example.com>", '"L., Ada" <ada@sub.example.co.uk>']},
         {"to": ["ada+tag@xn--bcher-kva.example", "ådä@bücher.example"]},
+        {"to": ["down@example.com", "downtown@sandbox.poststack.dev"]},
         {"to": TOO_MANY[:50]},
         {"cc": None, "reply_to": None, "headers": None, "html": None},
         {"subject": None, "html": None, "text": None, "template_id": "tpl_1"},
@@ -76,18 +62,16 @@ async def test_malformed_email_is_refused(
         {"html": "line\nbreaks", "text": "are\r\nwelcome"},
     ],
 )
-async def test_unusual_but_valid_email_is_accepted(
-    poststack: AsyncPostStack, email: Any, changes: Any
-) -> None:
+async def test_unusual_but_valid_email_is_accepted(sandbox: Any, email: Any, changes: Any) -> None:
     """The sandbox is not stricter than it says: what is not refused above passes."""
-    assert (await poststack.emails.send(email | changes))["id"]
+    assert (await sandbox.emails.send(email | changes))["id"]
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[]", b'"x"', b'{"a": NaN}', b'{"a": "\\ud800"}', b"\xff", b"[" * 9999]
 )
-async def test_what_is_not_a_json_object_is_refused(http: httpx.AsyncClient, raw: bytes) -> None:
-    """A body that is not JSON, or not an object, is a 400 in PostStack's shape."""
-    headers = {"Authorization": "Bearer sk_test_sandbox"}
-    answer = await http.post("/emails", content=raw, headers=headers)
+async def test_what_is_not_a_json_object_is_refused(sandbox: Any, raw: bytes) -> None:
+    """A body that is not JSON, or not an object, is a 400 in PostStack's form."""
+    answer = await sandbox.http.post("/emails", content=raw)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert answer.json()["error"].startswith("The request body is not")

@@ -1,0 +1,35 @@
+"""How a message gets from `Mailer.enqueue` to PostStack: the caller waits for it.
+
+PostStack's answer is the caller's answer, so nothing is lost in silence. A queue becomes worth
+its upkeep when callers must not wait for PostStack, or must not fail while it is away.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from poststack import AsyncPostStack
+
+from app.mail.mailer import Publisher
+from app.mail.message import Message
+from app.mail.sender import send
+from app.settings import Settings
+
+
+class DirectPublisher:
+    """Hands messages to PostStack at once."""
+
+    def __init__(self, poststack: AsyncPostStack) -> None:
+        self._poststack = poststack
+
+    async def publish(self, message: Message) -> None:
+        """Return once PostStack has accepted the message; otherwise raise `MailError`."""
+        await send(self._poststack, message)
+
+    async def check(self) -> None:
+        """Return: there is no queue, and PostStack's outage is told to each caller."""
+
+
+@asynccontextmanager
+async def open_publisher(_: Settings, poststack: AsyncPostStack) -> AsyncIterator[Publisher]:
+    """Open nothing: the client is the API's own."""
+    yield DirectPublisher(poststack)

@@ -1,1 +1,0 @@
-# % include cookiecutter.__queue ~ "/app/dispatch.py"

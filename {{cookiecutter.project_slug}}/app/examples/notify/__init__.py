@@ -1,0 +1,1 @@
+"""Send in the background: best effort, for mail that may be lost."""

@@ -1,0 +1,1 @@
+"""Enqueue: durable, for mail that must not be lost."""

@@ -1,0 +1,31 @@
+"""`POST /receipts`: enqueue."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.examples.receipts.emails import receipt
+from app.examples.receipts.orders import Order
+from app.web.authentication import ApiKey
+from app.web.dependencies import MailerDep
+from app.web.problems import problem_responses
+
+router = APIRouter(tags=["mail"], responses=problem_responses(409, 422, 502, 503))
+
+
+class ReceiptResponse(BaseModel):
+    """The receipt is durably queued."""
+
+    idempotency_key: str = Field(
+        examples=["receipt:1001"], description="The same for each request with this order."
+    )
+
+
+@router.post("/receipts", summary="Send a receipt", status_code=202, dependencies=[ApiKey])
+async def receipts(order: Order, mailer: MailerDep) -> ReceiptResponse:
+    """Queue the receipt for an order.
+
+    202 means that the mail will be sent. After a 503 repeat the request: one order is one mail.
+    """
+    email = receipt(order)
+    await mailer.enqueue(email)
+    return ReceiptResponse(idempotency_key=email.idempotency_key)

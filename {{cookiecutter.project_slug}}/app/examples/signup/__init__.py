@@ -1,0 +1,1 @@
+"""Send and wait: the caller learns that PostStack accepted the mail."""

@@ -1,0 +1,66 @@
+"""`POST /signup`: send and wait."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel, EmailStr, Field
+
+from app.examples.fields import PersonName
+from app.examples.signup.emails import welcome
+from app.examples.signup.limits import Limit, mailbox, network
+from app.examples.signup.users import open_users
+from app.mail.errors import SuppressedError, TransientError
+from app.web.authentication import PUBLIC
+from app.web.dependencies import MailerDep
+from app.web.problems import problem_responses
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the users, and count signups from now on."""
+    settings = app.state.settings
+    app.state.client_limit = Limit(settings.client_signups_per_minute, 60)
+    app.state.recipient_limit = Limit(settings.recipient_signups_per_hour, 3600)
+    async with open_users(settings.database_path) as app.state.users:
+        yield
+
+
+router = APIRouter(
+    tags=["mail"], responses=problem_responses(409, 422, 429, 502, 503), lifespan=lifespan
+)
+
+
+class SignupRequest(BaseModel):
+    """Somebody who wants an account."""
+
+    email: EmailStr = Field(examples=["ada@example.com"], repr=False)
+    name: PersonName = Field(examples=["Ada"], repr=False)
+
+
+class SignupResponse(BaseModel):
+    """PostStack has accepted the mail, which is not yet delivered."""
+
+    email_id: str = Field(examples=["em_4f9c2b71"], description="PostStack's id of the mail.")
+
+
+@router.post("/signup", summary="Sign up", status_code=201, openapi_extra=PUBLIC)
+async def signup(body: SignupRequest, request: Request, mailer: MailerDep) -> SignupResponse:
+    """Store the user and send a welcome mail.
+
+    Safe to repeat: the same address is the same user, and the mail has the same idempotency key.
+    Anybody may call it, so the response does not tell whether the address is known.
+    """
+    state = request.app.state
+    # The client first, so that nobody can use up the memory for the recipients.
+    state.client_limit.count(network(request.client and request.client.host))
+    state.recipient_limit.count(mailbox(body.email))
+    user = await state.users.add(body.email, body.name)
+    try:
+        return SignupResponse(email_id=await mailer.send(welcome(user)))
+    except SuppressedError as error:
+        # As when a known address signs up again: the id of the mail that it got before.
+        return SignupResponse(email_id=error.email_id)
+    except TransientError:
+        state.recipient_limit.undo(mailbox(body.email))  # a 503 asks for a repeat
+        raise

@@ -1,0 +1,1 @@
+"""From an email to PostStack, and what PostStack reports afterwards."""

@@ -1,0 +1,114 @@
+"""`Mailer`: what a route asks for to send mail."""
+
+import logging
+from asyncio import Semaphore
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from poststack import AsyncPostStack
+from starlette.background import BackgroundTasks
+
+from app import metrics
+from app.logging import log_context
+from app.mail.batch import send_in_batches
+from app.mail.errors import MailError, SuppressedError, TransientError
+from app.mail.message import Email, Message
+from app.mail.rendering import render
+from app.mail.sender import send
+from app.mail.suppressions import Suppressions
+from app.settings import Settings
+
+MAX_PENDING = 500
+"""Background sends at once. FastAPI's background tasks have no limit of their own: behind a slow
+PostStack they fill the memory, and the last is sent long after it was asked for."""
+
+logger = logging.getLogger(__name__)
+
+
+class Publisher(Protocol):
+    """The queue, as `app/queue/publisher.py` has it."""
+
+    async def publish(self, message: Message) -> None:
+        """Return once the message is durably queued, or raise `MailError` within 3 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailer:
+    """Three ways to send, none of which mails a suppressed recipient.
+
+    Each takes an `Email`, which it renders, or a `Message`.
+    """
+
+    settings: Settings
+    poststack: AsyncPostStack
+    suppressions: Suppressions
+    publisher: Publisher
+    background_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
+    """Those of the request."""
+    pending: Semaphore = field(default_factory=lambda: Semaphore(MAX_PENDING))
+
+    async def send(self, mail: Email | Message) -> str:
+        """Send, and return PostStack's email id once PostStack has accepted the mail.
+
+        Raises `MailError`.
+        """
+        message = self._message(mail)
+        await self._refuse_suppressed(message)
+        return await send(self.poststack, message)
+
+    def send_in_background(self, mail: Email | Message) -> None:
+        """Send after the response, best effort: a crash loses it, and only the log has the outcome.
+
+        Raises `TransientError` while `MAX_PENDING` are under way.
+        """
+        if self.pending.locked():
+            raise TransientError("too many messages wait to be sent")
+        self.background_tasks.add_task(self._send_and_log, self._message(mail))
+
+    async def enqueue(self, mail: Email | Message) -> None:
+        """Return once the mail is durably queued; without a queue, once PostStack has accepted it.
+
+        Raises `MailError`.
+        """
+        message = self._message(mail)
+        await self._refuse_suppressed(message)
+        await self.publisher.publish(message)
+
+    async def send_many(self, mails: Sequence[Email | Message]) -> list[str | MailError]:
+        """Send in batches; return in the same order PostStack's email id or the error of each.
+
+        What failed with `TransientError` may be given to this method again.
+        """
+        messages = [self._message(mail) for mail in mails]
+        errors = [await self._find_suppression(message) for message in messages]
+        allowed = [message for message, error in zip(messages, errors, strict=True) if not error]
+        sent = iter(await send_in_batches(self.poststack, allowed))
+        return [error or next(sent) for error in errors]
+
+    def _message(self, mail: Email | Message) -> Message:
+        return mail if isinstance(mail, Message) else render(mail, self.settings)
+
+    async def _refuse_suppressed(self, message: Message) -> None:
+        if error := await self._find_suppression(message):
+            raise error
+
+    async def _find_suppression(self, message: Message) -> SuppressedError | None:
+        error = await self.suppressions.find(message.recipient)
+        if error:
+            metrics.SKIPPED.inc()
+            with log_context(**message.log_fields):
+                logger.warning("not sent, recipient %s", error)
+        return error
+
+    async def _send_and_log(self, message: Message) -> None:
+        async with self.pending:
+            try:
+                await self.send(message)
+            except SuppressedError:
+                pass  # is in the log
+            except MailError as error:
+                metrics.FAILED.inc()
+                with log_context(**message.log_fields):
+                    # Without the stack trace, which would say nothing more.
+                    logger.error("not sent, and not tried again: %s", error)  # noqa: TRY400

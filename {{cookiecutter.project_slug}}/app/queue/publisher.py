@@ -1,0 +1,1 @@
+# % include cookiecutter.__queue ~ "/app/queue/publisher.py"

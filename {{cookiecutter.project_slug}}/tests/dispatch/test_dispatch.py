@@ -1,1 +1,0 @@
-# % include cookiecutter.__queue ~ "/tests/test_dispatch.py"

@@ -1,0 +1,20 @@
+"""`POST /notify`: sent in the background, and each is a mail of its own."""
+
+from httpx import AsyncClient
+
+from tests.service import Sent, problem
+
+NOTIFY = {"email": "ada@example.com", "name": "Ada"}
+
+
+async def test_notify(service: AsyncClient, sent: Sent) -> None:
+    """202 with the key of the log; two notices are two mails; a malformed recipient is refused."""
+    first, second = [await service.post("/notify", json=NOTIFY) for _ in range(2)]
+    assert problem(await service.post("/notify", json=NOTIFY | {"email": "ada"})) == (422, "")
+
+    assert first.status_code == 202
+    keys = [response.json()["idempotency_key"] for response in (first, second)]
+    assert [mail["idempotency_key"] for mail in sent()] == keys
+    assert len(set(keys)) == 2
+    [to], text = sent()[0]["to"], sent()[0]["text"]
+    assert (to, text.splitlines()[0]) == ("ada@example.com", "Hello Ada,")

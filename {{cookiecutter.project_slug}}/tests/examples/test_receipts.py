@@ -1,0 +1,50 @@
+"""`POST /receipts`: one order is one mail, exact to the cent."""
+
+import json
+
+import pytest
+from httpx import AsyncClient
+from respx import Route
+
+from app.examples.receipts.emails import receipt
+from app.examples.receipts.orders import Order
+from app.mail.rendering import render
+from app.settings import Settings
+from tests.service import JSON
+
+ORDER: JSON = {
+    "order_id": "1001",
+    "recipient": "ada@example.com",
+    "lines": [
+        {"description": "Tea & biscuits", "amount": "0.10"},
+        {"description": "Gold", "amount": 1234567890.9},
+    ],
+    "total": "1234567891.00",
+}
+
+
+def test_receipt(settings: Settings) -> None:
+    """Both parts have the lines and the total, exact as JSON strings and numbers."""
+    order = Order.model_validate_json(json.dumps(ORDER))
+    message = render(receipt(order), settings)
+
+    # The order is the reason for the mail.
+    assert (message.recipient, message.idempotency_key) == ("ada@example.com", "receipt:1001")
+    for words in ("Tea &amp; biscuits", "0.10 EUR", "1234567890.90 EUR", "1234567891.00 EUR"):
+        assert words in message.html
+    for words in ("Tea & biscuits: 0.10 EUR", "Total: 1234567891.00 EUR"):
+        assert words in message.text
+    assert "ada" not in f"{order!r} {order}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("lines", []), ("total", "1.999"), ("order_id", "../1"), ("order_id", ""), ("currency", "€")],
+)
+async def test_bad_order(field: str, value: object, service: AsyncClient, wire: Route) -> None:
+    """An order that makes no sense is refused, and the field named, before anything is sent."""
+    response = await service.post("/receipts", json=ORDER | {field: value})
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == f"body.{field}"
+    assert not wire.called

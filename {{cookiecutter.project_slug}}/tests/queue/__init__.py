@@ -1,0 +1,1 @@
+"""Tests of `app/queue`: real brokers, and real worker processes."""

@@ -1,0 +1,1 @@
+# % include cookiecutter.__queue ~ "/tests/queue/test_publisher.py"

@@ -1,0 +1,94 @@
+"""How the service is put together, started, and found by its sandbox."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from httpx import AsyncClient
+from respx import MockRouter
+
+from app.application import create_app
+from app.development import server_options
+from app.settings import Settings
+from app.web.dependencies import PostStackDep
+from tests.service import AUTHORIZED, JSON, problem, router, run
+
+PROGRAM = """
+import os, app.application
+os.environ |= {"FASTAPI_ENV": "development", "PORT": "8002"}
+from app.main import settings
+print(settings.server_url, settings.sandbox)
+"""
+
+
+def test_main() -> None:
+    """Only `app.main` reads the environment, and the server's command line, which wins."""
+    done = run(PROGRAM, "dev", "--host", "::1")
+
+    assert done.stdout == "http://[::1]:8002 True\n"
+    assert "Mailbox: http://[::1]:8002/sandbox/" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [
+        ("dev --port 8001", "http://127.0.0.1:8001"),
+        ("dev app/main.py --port=8001 --host ::1", "http://[::1]:8001"),
+        ("app.main:app --host=0.0.0.0 --reload", "http://127.0.0.1:8000"),
+        ("dev --host ::", "http://[::1]:8000"),
+    ],
+)
+def test_server_options(arguments: str, url: str) -> None:
+    """The options of `fastapi dev` and uvicorn say where the service, and so its sandbox, is."""
+    options = server_options(arguments.split())
+    settings = Settings(fastapi_env="development").model_copy(update=options)
+    assert (settings.server_url, settings.base_url()) == (url, f"{url}/sandbox")
+
+
+async def test_poststack(app: FastAPI, service: AsyncClient, router: MockRouter) -> None:
+    """`get_poststack` gives a route the SDK, for what `Mailer` does not wrap."""
+    domains = router.get(path="/domains").respond(json={"domains": []})
+
+    @app.get("/domains")
+    async def list_domains(poststack: PostStackDep) -> object:
+        return await poststack.domains.list()
+
+    assert (await service.get("/domains")).status_code == 200
+    assert domains.called
+
+
+async def test_sandbox(tmp_path: Path, body: JSON) -> None:
+    """The whole loop: a mail bounces in the sandbox, its webhook arrives, the next is refused."""
+    bounced = "bounced@sandbox.poststack.dev"
+    listener = socket.create_server(("127.0.0.1", 0))
+    settings = Settings(
+        fastapi_env="development",
+        port=listener.getsockname()[1],
+        database_path=tmp_path / "service.sqlite3",
+    )
+    app = create_app(settings)
+    app.include_router(router)
+    # The test runs the lifespan, so that what it opens ends after the server.
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(base_url=settings.server_url, headers=AUTHORIZED) as service,
+    ):
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        first = await service.post("/send", json=body | {"recipient": bounced})
+        while not await app.state.mailer.suppressions.find(bounced):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        second = await service.post("/send", json=body | {"recipient": bounced})
+        page = await service.get("/sandbox/")
+        mails = (await service.get("/sandbox/messages")).json()["messages"]
+        server.should_exit = True
+        await serving
+
+    assert problem(second) == (422, "")
+    # The sandbox counts what it is sent again: it was not called.
+    assert [(mail["id"], mail["repeats"]) for mail in mails] == [(first.json()["email_id"], 0)]
+    # None of the service's middleware sees the sandbox's requests.
+    assert "x-content-type-options" not in page.headers
