@@ -11,7 +11,7 @@ from respx import Route
 from app.application import create_app
 from app.examples.signup.limits import Limit, network
 from app.examples.signup.router import SignupRequest
-from app.examples.signup.users import open_users
+from app.examples.signup.users import User, open_users
 from app.settings import Settings
 from tests.service import Sent, open_client, problem, suppress
 
@@ -143,7 +143,7 @@ def test_capacity() -> None:
 def test_network() -> None:
     """A client cannot become another by another address of its own network."""
     assert network("192.0.2.1") == network("::ffff:192.0.2.1") == "192.0.2.1"
-    assert network("2001:db8:0:1::1") == "2001:db8:0:1::"
+    assert network("2001:db8:0:1:2:3:4:5") == "2001:db8:0:1::"
     assert network("fe80::1%eth0") == "fe80::"
     assert network("testclient") == network(None) == "unknown"
 
@@ -162,5 +162,9 @@ async def test_users(tmp_path: Path) -> None:
 
     assert {*users, again} == {again}
     assert [user.email for user in others] == ["ada@straße.de", "ada@strasse.de"]
-    request = SignupRequest.model_validate(SIGNUP)
-    assert "ada" not in f"{request!r} {request} {others!r}".lower()  # no log names a person
+
+
+def test_reprs() -> None:
+    """No log that prints them names a person."""
+    request, user = SignupRequest.model_validate(SIGNUP), User("1", "ada@example.com", "Ada")
+    assert "ada" not in f"{request!r} {request} {user!r}".lower()

@@ -60,6 +60,7 @@ async def test_planted(
     wire.mock(return_value=answer)
     service.headers["Authorization"] = f"Bearer {KEY}"
     bounce = json.dumps(webhook(recipient=RECIPIENT)).encode()
+    two = json.dumps(webhook(recipient=[RECIPIENT, RECIPIENT])).encode()  # are invalid
 
     async def post_webhook(content: bytes, signed: bytes) -> Response:
         headers = {"X-PostStack-Signature": sign(signed, f"whsec_{MARK}")}
@@ -74,7 +75,7 @@ async def test_planted(
         await service.post("/send", json=body, headers={"Authorization": f"Bearer {MARK}-wrong"}),
         await service.get(f"/{MARK}?{MARK}={MARK}"),
         await post_webhook(bounce + b" ", bounce),
-        await post_webhook(b"{", b"{"),
+        await post_webhook(two, two),
         await post_webhook(bounce, bounce),
         await service.post("/enqueue", json=body),  # suppressed by now
         *[await service.get(path) for path in ("/events/em_1", "/metrics", "/readyz", "/docs")],
