@@ -36,6 +36,8 @@ def declare_problems(app: FastAPI) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
         document = generate()
         for path in document["paths"].values():
             for operation in path.values():

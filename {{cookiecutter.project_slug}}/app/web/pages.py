@@ -10,14 +10,13 @@ from html import escape
 from pathlib import Path
 from secrets import token_urlsafe
 from shlex import quote
-from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, StrictUndefined, Template
 
-from app.settings import DEVELOPMENT_API_KEY
+from app.settings import DEVELOPMENT_API_KEY, Settings
 from app.web.authentication import PUBLIC
 from app.web.dependencies import SettingsDep
 
@@ -39,13 +38,10 @@ def home_page() -> Template:
 async def home(request: Request, settings: SettingsDep) -> HTMLResponse:
     """Link to the API's page; in local development to the mailbox, with commands that send mail."""
     nonce = token_urlsafe(16)
-    keys = settings.api_keys.get_secret_value()  # those of your own are not for a page
-    key = keys if keys == DEVELOPMENT_API_KEY else "$API_KEY"
-    commands = curl_commands(request.app.openapi(), settings.server_url, key)
     page = home_page().render(
         service_name=settings.service_name,
         sandbox=settings.sandbox,
-        commands=list(commands) if settings.sandbox else [],
+        commands=list(curl_commands(request.app, settings)) if settings.sandbox else [],
         nonce=nonce,
     )
     policy = (
@@ -55,8 +51,11 @@ async def home(request: Request, settings: SettingsDep) -> HTMLResponse:
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
 
-def curl_commands(document: dict[str, Any], url: str, key: str) -> Iterator[tuple[str, str]]:
+def curl_commands(app: FastAPI, settings: Settings) -> Iterator[tuple[str, str]]:
     """Make a command of the examples of each route that sends mail, with the route's summary."""
+    keys = settings.api_keys.get_secret_value()  # those of your own are not for a page
+    key = keys if keys == DEVELOPMENT_API_KEY else "$API_KEY"
+    document = app.openapi()
     schemas = document["components"]["schemas"]
     for path, operations in document["paths"].items():
         for operation in operations.values():
@@ -67,7 +66,7 @@ def curl_commands(document: dict[str, Any], url: str, key: str) -> Iterator[tupl
             body = {
                 name: field["examples"][0] for name, field in fields.items() if "examples" in field
             }
-            lines = [f"curl {url}{path}", f"--json {quote(json.dumps(body))}"]
+            lines = [f"curl {settings.server_url}{path}", f"--json {quote(json.dumps(body))}"]
             if operation.get("security"):
                 lines.insert(1, f'--header "Authorization: Bearer {key}"')
             yield operation["summary"], " \\\n  ".join(lines)
