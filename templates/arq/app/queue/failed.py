@@ -57,20 +57,23 @@ async def drop(queue: Queue, key: str) -> None:
 async def run(settings: Settings, command: str | None = None, key: str | None = None) -> None:
     """Run one of the commands."""
     async with open_queue(settings) as queue:
-        if command == "drop" and key:
-            await drop(queue, key)
-        else:
-            await (requeue(queue, key) if command else show(queue))
+        match command, key:
+            case "requeue", _:
+                await requeue(queue, key)
+            case "drop", str(key):
+                await drop(queue, key)
+            case _:
+                await show(queue)
 
 
 def main() -> None:
     """Read the command line and the environment, and run a command."""
     parser = argparse.ArgumentParser(prog="python -m app.queue.failed")
     commands = parser.add_subparsers(dest="command")
-    requeue_parser = commands.add_parser("requeue", help="queue them again")
-    requeue_parser.add_argument("key", nargs="?", help="only this message")
-    drop_parser = commands.add_parser("drop", help="delete one")
-    drop_parser.add_argument("key", help="the message")
+    requeuing = commands.add_parser("requeue", help="queue them again")
+    requeuing.add_argument("key", nargs="?", help="only the message with this idempotency key")
+    dropping = commands.add_parser("drop", help="delete one")
+    dropping.add_argument("key", help="its idempotency key")
     arguments = parser.parse_args()
     settings = load_settings()
     try:

@@ -291,7 +291,7 @@ async def test_interrupted_attempt(
     data = message.model_dump(mode="json")
     postbox.silent = True
     running = asyncio.create_task(attempt(queue, poststack, data))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # time to reach PostStack
     running.cancel()
     with pytest.raises(Retry):
         await running

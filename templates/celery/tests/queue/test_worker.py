@@ -105,7 +105,7 @@ async def test_pool(
     await deployment.expect({"last": 0})
 
     worker.process.terminate()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # time to end, if it did not finish
     deployment.postbox.silent = False
 
     assert await asyncio.to_thread(worker.process.wait, 10) == 0
