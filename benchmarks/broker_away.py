@@ -12,7 +12,6 @@ import asyncio
 import socket
 import statistics
 import time
-import tomllib
 from collections.abc import Awaitable
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from benchmarks.chaos import backend_of
 from harness.ports import free_port
 from harness.server import AUTHORIZED, running
 
@@ -70,10 +70,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
     project = options.bake.resolve()
-    dependencies = tomllib.loads((project / "pyproject.toml").read_text())["project"][
-        "dependencies"
-    ]
-    [backend] = [name for name in URLS if any(line.startswith(name) for line in dependencies)]
+    backend = backend_of(project)
     variable, pattern = URLS[backend]
     print(f"{backend}: the broker is   /healthz p50   p99 ms   receipts   slowest 503")
     for away in ("refused", "silent"):

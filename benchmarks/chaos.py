@@ -36,6 +36,7 @@ from typing import Any
 
 import httpx
 
+from harness.bakery import SCRIPTS
 from harness.brokers import BROKERS
 from harness.ports import free_ports, listens
 from harness.processes import Process, until
@@ -43,7 +44,7 @@ from harness.server import AUTHORIZED
 
 KEY = "sk_test_chaos"
 KILL_EVERY = 2.0
-BIN = "Scripts" if os.name == "nt" else "bin"
+BIN = SCRIPTS.name
 POSTSTACK = Path(__file__).parent / "services" / "failing.py"
 WORKERS = {
     "arq": [f".venv/{BIN}/python", "-m", "app.queue.worker"],
