@@ -27,6 +27,9 @@ Baker = Callable[..., Path]
 SCRIPTS = Path(sys.executable).parent
 UV = os.environ.get("UV") or shutil.which("uv") or str(SCRIPTS / "uv")
 
+PATH = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
+"""With uv on it, as pages take it for given."""
+
 
 def environment(**extra: str) -> dict[str, str]:
     """Return ours, less what belongs to the tests' own project and run.

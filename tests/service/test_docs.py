@@ -1,6 +1,5 @@
 """A service's pages: followed to the letter, drawn, and right for unusual answers."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -9,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness.bakery import UV, Baker, bake, run, tree
+from harness.bakery import PATH, UV, Baker, bake, run, tree
 from harness.brokers import Brokers
 from harness.cells import BACKEND, EACH_BACKEND
 from harness.chromium import chromium, find_chromium
@@ -35,8 +34,7 @@ def uv_run(project: Path, command: str) -> str:
 
 def shell(project: Path, script: str) -> None:
     """Run lines of a page as they are typed."""
-    path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
-    run("sh", "-euc", script, cwd=project, PATH=path, UV_NO_SYNC="1")
+    run("sh", "-euc", script, cwd=project, PATH=PATH, UV_NO_SYNC="1")
 
 
 def mentions(project: Path, words: Iterable[str]) -> set[str]:

