@@ -52,9 +52,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodySizeLimit)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
-    app.include_router(web.router)
-    for router in feature_routers():
+    for router in feature_routers():  # first: routes are tried in order, and these are under load
         app.include_router(router)
+    app.include_router(web.router)
     add_exception_handlers(app)
     declare_problems(app)
     if settings.sandbox:

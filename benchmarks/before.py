@@ -1,0 +1,99 @@
+"""`POST /signup` under load, against the service that the template made at another commit.
+
+    uv run python -m benchmarks.before COMMIT [--callers 64] [--rounds 5] [--seconds 10]
+
+Both services are measured in each round, one after the other. The rates of a busy machine swing;
+CPU time for each request, user and system, swings less.
+"""
+
+import argparse
+import os
+import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from benchmarks.load import load
+from benchmarks.processes import beside, poststack, service
+from benchmarks.signup import person
+from harness.bakery import REPOSITORY, UV, bake, copy_template, run
+
+API_LATENCY = 0.02
+"""Seconds that the stand-in for PostStack takes for an answer."""
+
+
+def cpu(pid: int) -> float:
+    """Return the CPU seconds, user and system, that a process has used (proc(5), stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def installed(template: Path, folder: Path) -> Path:
+    """Bake a service without a queue, and install it."""
+    project = bake("cookiecutter", template, folder, {"queue_backend": "none"})
+    run(UV, "sync", "--quiet", "--compile-bytecode", cwd=project)
+    return project
+
+
+def checked_out(commit: str, folder: Path) -> Path:
+    """Clone this repository at a commit, without the hook that tests a new service."""
+    run("git", "clone", "--quiet", str(REPOSITORY), str(folder), cwd=REPOSITORY)
+    run("git", "checkout", "--quiet", commit, cwd=folder)
+    (folder / "hooks/post_gen_project.py").unlink()
+    return folder
+
+
+@beside()
+def measure(
+    bakes: dict[str, Path], folder: Path, callers: int, rounds: int, seconds: float
+) -> dict[str, tuple[float, float]]:
+    """Return each service's medians: requests a second, and CPU milliseconds for a request."""
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    with ExitStack() as stack:
+        api = stack.enter_context(poststack(API_LATENCY))
+        running = {
+            name: stack.enter_context(service(project, "app.main:app", api.url, folder))
+            for name, project in bakes.items()
+        }
+        for port, _ in running.values():  # bytecode, templates, connections
+            load(port, "/signup", callers=16, seconds=1, body=person)
+        for number in range(rounds):
+            order = list(running.items())[:: -1 if number % 2 else 1]
+            for name, (port, pid) in order:
+                before = cpu(pid)
+                outcome = load(port, "/signup", callers=callers, seconds=seconds, body=person)
+                if outcome.errors or outcome.refused:
+                    raise RuntimeError(f"{name}: {outcome.errors} errors")
+                used = (cpu(pid) - before) / len(outcome.latencies)
+                found[name].append((outcome.rate, used * 1000))
+    return {
+        name: (median(rate for rate, _ in rows), median(used for _, used in rows))
+        for name, rows in found.items()
+    }
+
+
+def main() -> None:
+    """Print both services' figures, and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("commit")
+    parser.add_argument("--callers", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bakes = {
+            "now": installed(copy_template(folder / "now", post_gen=False), folder / "a"),
+            "before": installed(checked_out(options.commit, folder / "before"), folder / "b"),
+        }
+        (folder / "data").mkdir()
+        found = measure(bakes, folder / "data", options.callers, options.rounds, options.seconds)
+    for name, (rate, milliseconds) in found.items():
+        print(f"{name}: {rate:.0f} requests a second, {milliseconds:.2f} ms of CPU for each")
+    (rate, used), (rate_before, used_before) = found["now"], found["before"]
+    print(f"requests: {rate / rate_before:.2f} times, CPU: {used / used_before:.2f} times")
+
+
+if __name__ == "__main__":
+    main()
