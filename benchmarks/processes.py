@@ -138,7 +138,8 @@ def service(
     """Serve an ASGI app with the bake's own packages; yields its port and its process's id."""
     port = free_port()
     settings = client(api) | {
-        "DATABASE_PATH": str(data / f"{port}.sqlite3"),
+        "DATABASE_URL": f"sqlite:///{data / f'{port}.sqlite3'}",
+        "DATABASE_PATH": str(data / f"{port}.sqlite3"),  # in 0.2.0
         "CLIENT_SIGNUPS_PER_MINUTE": "1000000000",
         "RECIPIENT_SIGNUPS_PER_HOUR": "1000000000",
         **settings,

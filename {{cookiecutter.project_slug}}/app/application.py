@@ -11,7 +11,8 @@ from app import web
 from app.database import open_database
 from app.development import mount_sandbox
 from app.mail.client import open_poststack
-from app.mail.events import SCHEMA, Events
+from app.mail.events import Events
+from app.mail.log import MailLog
 from app.mail.mailer import Mailer
 from app.mail.suppressions import Suppressions
 from app.queue.publisher import open_publisher
@@ -29,16 +30,16 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            open_database(settings.database_path, SCHEMA) as database,
+            open_database(settings) as database,
             open_poststack(settings) as poststack,
-            open_publisher(settings, poststack) as publisher,
+            open_publisher(settings, poststack, log := MailLog(database)) as publisher,
         ):
-            # An event outlives a power cut: PostStack does not repeat what was answered.
-            await database.execute("PRAGMA synchronous = FULL")
+            app.state.database = database
             app.state.events = Events(database)
+            app.state.suppressions = suppressions = Suppressions(database)
             app.state.poststack = poststack
             app.state.publisher = publisher
-            app.state.mailer = Mailer(settings, poststack, Suppressions(database), publisher)
+            app.state.mailer = Mailer(settings, poststack, suppressions, log, publisher)
             yield
 
     app = FastAPI(

@@ -26,7 +26,7 @@ def mount_sandbox(app: FastAPI, settings: Settings) -> None:
     # By name: production has no sandbox to import, neither in its image nor in its code.
     main = import_module("sandbox.main")
     sandbox = main.create_sandbox(
-        database=settings.database_path.with_name("sandbox.sqlite3"),
+        database=settings.data_folder / "sandbox.sqlite3",
         webhook_url=f"{settings.server_url}/webhooks/poststack",
         webhook_secret=settings.poststack_webhook_secret.get_secret_value(),
     )

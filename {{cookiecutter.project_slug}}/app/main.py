@@ -6,10 +6,12 @@ import sys
 from app.application import create_app
 from app.development import server_options
 from app.logging import configure_logging
+from app.migrations import prepare_database
 from app.settings import load_settings
 
 settings = load_settings(**server_options(sys.argv[1:]))
 configure_logging(settings)
+prepare_database(settings)
 app = create_app(settings)
 
 # What was made until here stays, and a request leaves no cycles behind: Python's own thresholds

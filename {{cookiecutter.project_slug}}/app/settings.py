@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Literal
+from urllib.parse import urlsplit
 
 # % if cookiecutter.queue_backend == "arq"
 import redis.asyncio
@@ -22,6 +23,9 @@ DEVELOPMENT_API_KEY = "key_for_development"  # public, too
 # % if cookiecutter.queue_backend == "arq"
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 # % endif
+PROJECT = Path(__file__).parents[1]
+"""The folder of `pyproject.toml`, `.env` and, by default, the data."""
+
 PLACEHOLDER_DOMAINS = ("example.com", "example.net", "example.org")
 
 
@@ -33,7 +37,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=PROJECT / ".env",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -77,8 +81,12 @@ class Settings(BaseSettings):
     recipient_signups_per_hour: int = Field(10, ge=1)
     """How many signups each process takes for one mailbox, whoever sends them."""
 
-    database_path: Path = Path("data/service.sqlite3")
-    """The SQLite file of the service's data; its folder is made at start."""
+    database_url: SecretStr = SecretStr("sqlite:///data/service.sqlite3")
+    """An SQLite file, relative to the project, or with a fourth slash absolute; for several
+    machines a PostgreSQL, such as `postgresql://user:password@postgres.example.com/mail`."""
+
+    retention_days: int = Field(90, ge=4)
+    """How long `uv run poe purge` keeps what is known of a mail."""
 
     # % if cookiecutter.queue_backend == "arq"
     redis_url: SecretStr = SecretStr("")
@@ -161,6 +169,21 @@ class Settings(BaseSettings):
             raise ValueError("may contain letters, digits and -._~+/= in a key, and commas between")
         return SecretStr(",".join(values))
 
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, url: SecretStr) -> SecretStr:
+        scheme, _, rest = url.get_secret_value().partition("://")
+        if scheme not in ("sqlite", "postgresql", "postgres") or len(rest) < 2:
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        if scheme == "sqlite" and not rest.startswith("/"):
+            raise ValueError("needs three slashes before a file in the project, four before others")
+        try:
+            urlsplit(url.get_secret_value()).port  # noqa: B018  raises
+        except ValueError:
+            # Not in Python's words, which can quote the password.
+            raise ValueError("is not a URL; percent-encode the password") from None
+        return url
+
     # % if cookiecutter.queue_backend == "arq"
     @field_validator("redis_url")
     @classmethod
@@ -218,6 +241,17 @@ class Settings(BaseSettings):
         return self.poststack_api_key.get_secret_value() == SANDBOX_KEY
 
     @property
+    def sqlite_path(self) -> Path | None:
+        """The SQLite file, or nothing with PostgreSQL."""
+        scheme, _, path = self.database_url.get_secret_value().partition(":///")
+        return PROJECT / path if scheme == "sqlite" else None
+
+    @property
+    def data_folder(self) -> Path:
+        """Where local development keeps what is not in the database."""
+        return self.sqlite_path.parent if self.sqlite_path else PROJECT / "data"
+
+    @property
     def server_url(self) -> str:
         """Where programs on this machine reach the server."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind_host, self.bind_host)  # noqa: S104
@@ -232,7 +266,7 @@ class Settings(BaseSettings):
     @property
     def sandbox_url_file(self) -> Path:
         """The file in which the API tells its workers where the sandbox is."""
-        return self.database_path.with_name("sandbox-url")
+        return self.data_folder / "sandbox-url"
 
     # % endif
     def base_url(self) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import socket
 import ssl
 import threading
@@ -18,14 +19,17 @@ import uvicorn
 from aiohttp import web
 from fastapi import FastAPI
 from poststack import AsyncPostStack
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from app.application import create_app
+from app.database import Database, open_database
 from app.logging import JSONFormatter
 from app.mail.client import open_poststack
 from app.mail.message import Message
 from app.settings import Settings
 from tests import service as service_module
+from tests.databases import empty, migrate, postgresql
 from tests.service import JSON, Logged, Sent, open_client
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -37,6 +41,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (*Settings.model_fields, *PROXIES):
         monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
     monkeypatch.chdir(tmp_path)
 
 
@@ -80,16 +85,52 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with all migrations and no rows, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "service.sqlite3"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL database with all migrations."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with postgresql(tmp_path_factory.mktemp("postgresql"), port) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated: Path) -> str:
+    """Either database, with all migrations and no rows."""
+    if request.param == "sqlite":
+        return f"sqlite:///{shutil.copy(migrated, tmp_path / 'either.sqlite3')}"
+    url: str = request.getfixturevalue("postgresql_url")
+    empty(url)
+    return url
+
+
 @pytest.fixture
-def settings(tmp_path: Path, listener: socket.socket) -> Settings:
-    """Settings of a service that talks to `wire`."""
+async def database(settings: Settings, database_url: str) -> AsyncIterator[Database]:
+    """Either database, opened."""
+    update = {"database_url": SecretStr(database_url)}
+    async with open_database(settings.model_copy(update=update)) as database:
+        yield database
+
+
+@pytest.fixture
+def settings(tmp_path: Path, listener: socket.socket, migrated: Path) -> Settings:
+    """Settings of a service that talks to `wire`, with a database of its own."""
+    path = shutil.copy(migrated, tmp_path)
     return Settings(
         fastapi_env="development",
         poststack_api_key="sk_test_of_the_tests",
         poststack_base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
         poststack_webhook_secret="whsec_of_the_tests",  # noqa: S106  of these tests only
         sender_email="sender@example.com",
-        database_path=tmp_path / "service.sqlite3",
+        database_url=SecretStr(f"sqlite:///{path}"),
     )
 
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 from prometheus_client import REGISTRY
 
-from app.mail.events import Event, EventType
+from app.mail.events import SUPPRESSING, EventType
 from app.mail.message import Message, utc_now
 from app.settings import DEVELOPMENT_API_KEY
 from app.web.authentication import ApiKey
@@ -100,8 +100,7 @@ def sign(body: bytes, secret: str) -> str:
 
 async def suppress(app: FastAPI, recipient: str, kind: EventType = "bounced") -> None:
     """Let the running app know that the mail `em_0` to this recipient bounced, or the like."""
-    event = Event(id=kind, type=kind, email_id="em_0", recipient=recipient, time=utc_now())
-    await app.state.events.add(event)
+    await app.state.suppressions.add(recipient, SUPPRESSING[kind], utc_now(), "em_0")
 
 
 def counter(name: str) -> float:

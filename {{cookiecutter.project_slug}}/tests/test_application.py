@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from pathlib import Path
 
 import pytest
 import uvicorn
@@ -60,14 +59,14 @@ async def test_poststack(app: FastAPI, service: AsyncClient, router: MockRouter)
     assert domains.called
 
 
-async def test_sandbox(tmp_path: Path, body: JSON) -> None:
+async def test_sandbox(settings: Settings, body: JSON) -> None:
     """The whole loop: a mail bounces in the sandbox, its webhook arrives, the next is refused."""
     bounced = "bounced@sandbox.poststack.dev"
     listener = socket.create_server(("127.0.0.1", 0))
     settings = Settings(
         fastapi_env="development",
         port=listener.getsockname()[1],
-        database_path=tmp_path / "service.sqlite3",
+        database_url=settings.database_url,
     )
     app = create_app(settings)
     app.include_router(router)

@@ -1,15 +1,16 @@
-"""What happened to the mail after PostStack had accepted it, as PostStack's webhooks report it."""
+"""What happened to a mail after PostStack had accepted it, as PostStack's webhooks report it."""
 
-from datetime import UTC
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
-import aiosqlite
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.mail.message import normalize_address
+from app.database import Database
+from app.mail.addresses import normalize_address
 
-EventType = Literal["delivered", "bounced", "soft_bounced", "complained", "unsubscribed"]
-"""The events that are stored, in PostStack's words."""
+EventType = Literal["soft_bounced", "delivered", "bounced", "unsubscribed", "complained"]
+"""The events that are stored, in PostStack's words; of several the last one here says what is the
+status of the mail, in whichever order they arrive."""
 
 SUPPRESSING: dict[EventType, str] = {
     "bounced": "hard_bounce",
@@ -18,18 +19,15 @@ SUPPRESSING: dict[EventType, str] = {
 }
 """The events after which the recipient is suppressed, and PostStack's words for the reason."""
 
-SUPPRESSES = f"type IN {tuple(SUPPRESSING)}"
+ADD = """
+INSERT INTO events (id, type, email_id, recipient, time) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id) DO NOTHING RETURNING id
+"""
 
-SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS events (
-    id TEXT PRIMARY KEY,
-    type TEXT NOT NULL,
-    email_id TEXT NOT NULL,
-    recipient TEXT NOT NULL,
-    time TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_of_email ON events (email_id);
-CREATE INDEX IF NOT EXISTS suppressions ON events (recipient) WHERE {SUPPRESSES};
+FIND = "SELECT id, type, email_id, recipient, time FROM events WHERE email_id = $1"
+
+PURGE = """
+DELETE FROM events WHERE id IN (SELECT id FROM events WHERE time < $1 LIMIT 1000) RETURNING id
 """
 
 
@@ -42,35 +40,31 @@ class Event(BaseModel):
     """The same whenever PostStack repeats itself."""
     type: EventType
     email_id: str
-    recipient: str = Field(repr=False)
+    recipient: Annotated[str, AfterValidator(normalize_address)] = Field(repr=False)
     time: AwareDatetime
 
 
 class Events:
-    """The events of one database; safe to share between requests and processes."""
+    """The events of one database."""
 
-    def __init__(self, database: aiosqlite.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, event: Event) -> bool:
         """Store an event once; return whether it was new."""
-        time = event.time.astimezone(UTC).isoformat()  # so that texts are in the order of times
-        async with self._database.execute(
-            "INSERT INTO events (id, type, email_id, recipient, time) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO NOTHING",
-            (event.id, event.type, event.email_id, normalize_address(event.recipient), time),
-        ) as cursor:
-            return cursor.rowcount == 1
+        values = (event.id, event.type, event.email_id, event.recipient, event.time)
+        # PostStack does not repeat what was answered, so it outlives a power cut.
+        return bool(await self._database.fetch(ADD, *values, durable=True))
 
     async def find(self, email_id: str) -> list[Event]:
         """Return what happened to a message, in the order in which it happened."""
-        rows = await self._database.execute_fetchall(
-            "SELECT id, type, email_id, recipient, time FROM events WHERE email_id = ?",
-            (email_id,),
-        )
+        rows = await self._database.fetch(FIND, email_id)
         events = [Event.model_validate(dict(row)) for row in rows]
         return sorted(events, key=lambda event: event.time)
 
-    async def check(self) -> None:
-        """Raise unless events can be read."""
-        await self._database.execute_fetchall("SELECT 1 FROM events LIMIT 1")
+    async def purge(self, before: datetime) -> int:
+        """Delete what happened before a time, in small steps; return how many events that were."""
+        deleted = 0
+        while rows := await self._database.fetch(PURGE, before):
+            deleted += len(rows)
+        return deleted

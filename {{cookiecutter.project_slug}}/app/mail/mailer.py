@@ -1,5 +1,6 @@
 """`Mailer`: what a route asks for to send mail."""
 
+import asyncio
 import logging
 from asyncio import Semaphore
 from collections.abc import Sequence
@@ -10,12 +11,14 @@ from poststack import AsyncPostStack
 from starlette.background import BackgroundTasks
 
 from app import metrics
+from app.database import DatabaseError
 from app.logging import log_context
 from app.mail.batch import send_in_batches
+from app.mail.delivery import deliver, record, status_after
 from app.mail.errors import MailError, SuppressedError, TransientError
+from app.mail.log import MailLog, Outcome
 from app.mail.message import Email, Message
 from app.mail.rendering import render
-from app.mail.sender import send
 from app.mail.suppressions import Suppressions
 from app.settings import Settings
 
@@ -43,6 +46,7 @@ class Mailer:
     settings: Settings
     poststack: AsyncPostStack
     suppressions: Suppressions
+    log: MailLog
     publisher: Publisher
     background_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     """Those of the request."""
@@ -51,11 +55,11 @@ class Mailer:
     async def send(self, mail: Email | Message) -> str:
         """Send, and return PostStack's email id once PostStack has accepted the mail.
 
-        Raises `MailError`.
+        Raises `MailError`, or `DatabaseError` while it is not known who is suppressed.
         """
         message = self._message(mail)
         await self._refuse_suppressed(message)
-        return await send(self.poststack, message)
+        return await deliver(self.poststack, self.log, message)
 
     def send_in_background(self, mail: Email | Message) -> None:
         """Send after the response, best effort: a crash loses it, and only the log has the outcome.
@@ -69,7 +73,7 @@ class Mailer:
     async def enqueue(self, mail: Email | Message) -> None:
         """Return once the mail is durably queued; without a queue, once PostStack has accepted it.
 
-        Raises `MailError`.
+        Raises `MailError` or `DatabaseError`, as `send` does.
         """
         message = self._message(mail)
         await self._refuse_suppressed(message)
@@ -83,7 +87,9 @@ class Mailer:
         messages = [self._message(mail) for mail in mails]
         errors = [await self._find_suppression(message) for message in messages]
         allowed = [message for message, error in zip(messages, errors, strict=True) if not error]
-        sent = iter(await send_in_batches(self.poststack, allowed))
+        outcomes = await send_in_batches(self.poststack, allowed)
+        await asyncio.gather(*map(self._record, allowed, outcomes))
+        sent = iter(outcomes)
         return [error or next(sent) for error in errors]
 
     def _message(self, mail: Email | Message) -> Message:
@@ -99,7 +105,15 @@ class Mailer:
             metrics.SKIPPED.inc()
             with log_context(**message.log_fields):
                 logger.warning("not sent, recipient %s", error)
+            await record(self.log, message, Outcome("suppressed", reason=str(error)))
         return error
+
+    async def _record(self, message: Message, outcome: str | MailError) -> None:
+        if isinstance(outcome, MailError):
+            written = Outcome(status_after(outcome), reason=str(outcome))
+        else:
+            written = Outcome("accepted", outcome)
+        await record(self.log, message, written)
 
     async def _send_and_log(self, message: Message) -> None:
         async with self.pending:
@@ -107,7 +121,7 @@ class Mailer:
                 await self.send(message)
             except SuppressedError:
                 pass  # is in the log
-            except MailError as error:
+            except (MailError, DatabaseError) as error:
                 metrics.FAILED.inc()
                 with log_context(**message.log_fields):
                     # Without the stack trace, which would say nothing more.

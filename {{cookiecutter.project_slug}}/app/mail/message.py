@@ -13,14 +13,6 @@ from app.logging import current_request_id
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s@]+@[^\s@]+$", max_length=320)]
 
 
-def normalize_address(address: str) -> str:
-    """Make addresses that differ only in case equal; SQLite could do it for ASCII alone.
-
-    Not `casefold`, for which `straße.de` is `strasse.de`, somebody else's domain.
-    """
-    return address.lower()
-
-
 def utc_now() -> datetime:
     """Return the present moment in UTC."""
     return datetime.now(UTC)

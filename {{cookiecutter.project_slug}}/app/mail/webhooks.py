@@ -7,6 +7,7 @@ from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, Fi
 
 from app.logging import log_context
 from app.mail.events import SUPPRESSING, Event, Events, EventType
+from app.mail.suppressions import Suppressions
 
 TYPES: dict[str, EventType] = {f"email.{kind}": kind for kind in get_args(EventType)}
 
@@ -61,12 +62,18 @@ def parse_webhook(body: bytes) -> Event | None:
     )
 
 
-async def store_event(event: Event, events: Events) -> None:
-    """Store an event once, and log it."""
+async def store_event(event: Event, events: Events, suppressions: Suppressions) -> None:
+    """Store an event once, and log it. Raises `DatabaseError`.
+
+    The suppression is stored before: what is interrupted between them comes again, and what has
+    been stored does not.
+    """
+    if reason := SUPPRESSING.get(event.type):
+        await suppressions.add(event.recipient, reason, event.time, event.email_id)
     if not await events.add(event):
         return
     with log_context(email_id=event.email_id):
-        if reason := SUPPRESSING.get(event.type):
+        if reason:
             logger.warning("%s, recipient suppressed: %s", event.type, reason)
         else:
             logger.info(event.type)

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from app.web import events, health, pages, webhooks
+from app.web import emails, health, pages, webhooks
 
 router = APIRouter()
 router.include_router(webhooks.router)
-router.include_router(events.router)
+router.include_router(emails.router)
 router.include_router(health.router)
 router.include_router(pages.router)

@@ -34,7 +34,7 @@ async def readyz(request: Request) -> dict[str, str]:
 
     For load balancers, not to restart the service. While PostStack is down, callers are told so.
     """
-    checks = {"database": request.app.state.events, "queue": request.app.state.publisher}
+    checks = {"database": request.app.state.database, "queue": request.app.state.publisher}
     errors = await asyncio.gather(
         *(asyncio.wait_for(each.check(), READINESS_TIMEOUT) for each in checks.values()),
         return_exceptions=True,

@@ -1,5 +1,6 @@
 """Errors as responses: problem documents (RFC 9457), without secrets and stack traces."""
 
+import logging
 import math
 from http import HTTPStatus
 from typing import Any
@@ -10,13 +11,17 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from app.database import DatabaseError
 from app.logging import current_request_id
 from app.mail.errors import ConflictError, MailError, RecipientError, TransientError
 from app.web.middleware import REQUEST_ID, SECURITY_HEADERS
 
+logger = logging.getLogger(__name__)
+
 STATUS_DESCRIPTIONS = {
     400: "The body is not JSON in UTF-8.",
     401: "The API key, or the webhook's signature, is missing or invalid.",
+    404: "No email has this idempotency key or id.",
     409: "This idempotency key was already used with different content.",
     413: "The body is too long.",
     422: "`errors` names the invalid fields; or the recipient's address is refused.",
@@ -117,6 +122,12 @@ async def on_mail_error(_: Request, error: MailError) -> JSONResponse:
             return problem(502, STATUS_DESCRIPTIONS[502])
 
 
+async def on_database_error(_: Request, error: DatabaseError) -> JSONResponse:
+    """Answer 503, and log why."""
+    logger.warning("%s", error)
+    return await on_mail_error(_, TransientError(str(error)))
+
+
 async def on_bug(_: Request, __: Exception) -> JSONResponse:
     """Answer 500 and nothing more; the server logs the stack trace."""
     # Starlette answers from outside of all middleware.
@@ -129,4 +140,5 @@ def add_exception_handlers(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(on_invalid_request)
     app.exception_handler(HTTPException)(on_http_exception)
     app.exception_handler(MailError)(on_mail_error)
+    app.exception_handler(DatabaseError)(on_database_error)
     app.exception_handler(Exception)(on_bug)

@@ -43,7 +43,7 @@ async def verified_body(
     summary="Receive a PostStack webhook",
     status_code=202,
     response_class=Response,
-    responses=problem_responses(401),
+    responses=problem_responses(401, 503),
     openapi_extra=PUBLIC
     | {
         "requestBody": {
@@ -57,7 +57,7 @@ async def receive_webhook(
 ) -> Response:
     """Store an event that PostStack has signed.
 
-    PostStack does not repeat what was answered, so the event is stored before, in one statement.
+    PostStack does not repeat what was answered, so the event is stored before.
     """
     try:
         event = parse_webhook(body)
@@ -68,5 +68,6 @@ async def receive_webhook(
         logger.error("Webhook invalid, its event not stored; see %s", fields)  # noqa: TRY400
         raise RequestValidationError(faults) from error
     if event:
-        await store_event(event, request.app.state.events)
+        state = request.app.state
+        await store_event(event, state.events, state.suppressions)
     return Response(status_code=202)

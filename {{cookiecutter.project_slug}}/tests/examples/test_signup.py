@@ -1,17 +1,19 @@
 """`POST /signup`: one address is one user and one mail, nobody's mailbox is flooded."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, HTTPException
 from httpx import ASGITransport, AsyncClient
+from pydantic import SecretStr
 from respx import Route
 
 from app.application import create_app
-from app.examples.signup.limits import Limit, network
+from app.database import Database, open_database
+from app.examples.signup.limits import Limit, RecipientLimit, mailbox, network
 from app.examples.signup.router import SignupRequest
-from app.examples.signup.users import User, open_users
+from app.examples.signup.users import User, Users
+from app.mail.message import utc_now
 from app.settings import Settings
 from tests.service import Sent, open_client, problem, suppress
 
@@ -96,7 +98,8 @@ async def test_strangers_learn_nothing(
     await suppress(app, "eve@example.com", "complained")
     addresses = ("ada@example.com", "ada@example.com", "eve@example.com")
     answers = [await service.post("/signup", json=SIGNUP | {"email": to}) for to in addresses]
-    async with open_client(create_app(settings.model_copy(update={"service_name": "New"}))) as new:
+    update = {"service_name": "New", "recipient_signups_per_hour": 3}
+    async with open_client(create_app(settings.model_copy(update=update))) as new:
         answers.append(await new.post("/signup", json=SIGNUP))
 
     assert [answer.json().pop("email_id") for answer in answers] == ["em_1", "em_1", "em_0", "em_1"]
@@ -126,8 +129,6 @@ def test_window() -> None:
     assert refusal.value.headers == {"Retry-After": "10"}
 
     assert [counted(limit, "a") for _ in range(3)] == [True, True, False]
-    limit.undo("a")
-    assert [counted(limit, "a") for _ in range(2)] == [True, False]
 
 
 def test_capacity() -> None:
@@ -136,8 +137,41 @@ def test_capacity() -> None:
     limit.capacity = 3
     taken = [key for key in "abcadeda" if counted(limit, key)]
     assert "".join(taken) == "abcdea"
-    limit.undo("b")  # which nobody remembers
-    assert counted(limit, "b")
+    assert counted(limit, "b")  # which nobody remembers
+
+
+async def test_recipient_limit(database: Database) -> None:
+    """An hour holds in all processes, ends by itself, and its last signup can be taken back."""
+    here, there = RecipientLimit(database, 2), RecipientLimit(database, 2)
+    outcomes = await asyncio.gather(
+        *(limit.count("ada@example.com") for limit in (here, there) * 5), return_exceptions=True
+    )
+    assert outcomes.count(None) == 2
+    with pytest.raises(HTTPException) as refusal:
+        await here.count("Ada+1@example.com")
+    assert refusal.value.headers == {"Retry-After": "3600"}
+
+    await database.fetch("UPDATE signup_windows SET ends_at = $1", utc_now())
+    await here.count("ada@example.com")
+    await there.count("ada@example.com")
+    await here.undo("ada@example.com")
+    await there.count("ada@example.com")
+    with pytest.raises(HTTPException):
+        await there.count("ada@example.com")
+
+    await database.fetch("UPDATE signup_windows SET ends_at = $1", utc_now())
+    await here.forget()
+    assert await database.fetch("SELECT * FROM signup_windows") == []
+
+
+def test_mailbox() -> None:
+    """All of somebody's addresses have one count, also where a provider has two domains."""
+    for spellings in (
+        ("ada@example.com", "ADA+1@Example.com", "ada+2@example.com."),
+        ("adalovelace@gmail.com", "a.d.a.lovelace@googlemail.com", "Ada.Lovelace+x@GMAIL.com"),
+    ):
+        assert len({mailbox(each) for each in spellings}) == 1
+    assert mailbox("a.da@example.com") != mailbox("ada@example.com")
 
 
 def test_network() -> None:
@@ -148,17 +182,18 @@ def test_network() -> None:
     assert network("testclient") == network(None) == "unknown"
 
 
-async def test_users(tmp_path: Path) -> None:
+async def test_users(settings: Settings, database_url: str) -> None:
     """One address is one user, for simultaneous signups from two processes, and after a restart."""
-    path = tmp_path / "new" / "folder" / "users.sqlite3"
-    async with open_users(path) as here, open_users(path) as there:
+    settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
+    async with open_database(settings) as here, open_database(settings) as there:
+        stores = Users(here), Users(there)
         users = await asyncio.gather(
-            *(store.add(f"zo{c}@example.com", "Zoë") for c in "ëË" for store in (here, there))
+            *(store.add(f"zo{c}@example.com", "Zoë") for c in "ëË" for store in stores)
         )
-    async with open_users(path) as after:
-        again = await after.add("zoë@example.com", "Somebody else")
+    async with open_database(settings) as after:
+        again = await Users(after).add("zoë@example.com", "Somebody else")
         # Unicode folds the one domain into the other, which is somebody else's.
-        others = [await after.add(f"ada@{name}.de", "Ada") for name in ("straße", "strasse")]
+        others = [await Users(after).add(f"ada@{name}.de", "Ada") for name in ("straße", "strasse")]
 
     assert {*users, again} == {again}
     assert [user.email for user in others] == ["ada@straße.de", "ada@strasse.de"]

@@ -17,8 +17,8 @@ from tests.service import Logged, problem
 async def test_broken_database(service: AsyncClient, settings: Settings, logged: Logged) -> None:
     """Without its table the service is alive and no longer ready; only the log says why."""
     assert (await service.get("/readyz")).json() == {"status": "ready"}
-    with sqlite3.connect(settings.database_path) as database:
-        database.execute("DROP TABLE events")
+    with sqlite3.connect(str(settings.sqlite_path)) as database:
+        database.execute("DROP TABLE alembic_version")
     database.close()
 
     response = await service.get("/readyz")
@@ -26,7 +26,7 @@ async def test_broken_database(service: AsyncClient, settings: Settings, logged:
     assert problem(response) == (503, "2")
     assert response.json()["detail"] == "Not ready: database."
     [line] = logged()
-    assert line["message"] == "database not ready: OperationalError('no such table: events')"
+    assert line["message"] == "database not ready: DatabaseError('no such table: alembic_version')"
     assert line["request_id"] == response.headers["x-request-id"]
     assert (await service.get("/healthz")).json() == {"status": "ok"}
 
@@ -36,7 +36,7 @@ async def test_silent_database(
 ) -> None:
     """A database that does not answer is noticed in time."""
     monkeypatch.setattr(health, "READINESS_TIMEOUT", 0.1)
-    database: aiosqlite.Connection = app.state.events._database
+    database: aiosqlite.Connection = app.state.database._fast
     release = threading.Event()
     await database.create_function("hang", 0, release.wait)
     hanging = asyncio.create_task(database.execute_fetchall("SELECT hang()"))

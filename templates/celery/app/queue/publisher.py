@@ -22,9 +22,11 @@ from kombu.entity import Exchange, Queue
 from poststack import AsyncPostStack
 
 from app.logging import log_context
+from app.mail.delivery import record
 from app.mail.errors import TransientError
+from app.mail.log import MailLog, Outcome
 from app.mail.mailer import Publisher
-from app.mail.message import Message
+from app.mail.message import Message, utc_now
 from app.queue.connections import BROKER_ERRORS, ConnectionPool
 from app.queue.development import share_sandbox_url
 from app.settings import Settings
@@ -38,12 +40,14 @@ logger = logging.getLogger(__name__)
 class CeleryPublisher:
     """Puts messages into RabbitMQ."""
 
-    def __init__(self, celery: Celery, pool: ConnectionPool) -> None:
+    def __init__(self, celery: Celery, pool: ConnectionPool, log: MailLog) -> None:
         self._celery = celery
         self._pool = pool
+        self._log = log
 
     async def publish(self, message: Message) -> None:
         """Return once RabbitMQ holds the message; otherwise raise `TransientError`."""
+        began = utc_now()
         with log_context(**message.log_fields):
             try:
                 await self._pool.run(partial(enqueue, self._celery, message))
@@ -51,6 +55,7 @@ class CeleryPublisher:
                 logger.warning("not queued: %r", error)
                 raise TransientError(f"RabbitMQ not reached: {error!r}") from error
             logger.info("queued")
+        await record(self._log, message, Outcome("queued", attempts=0, at=began))
 
     async def check(self) -> None:
         """Return if RabbitMQ answers; otherwise raise `TransientError`, within 2 seconds."""
@@ -62,13 +67,13 @@ class CeleryPublisher:
 
 @asynccontextmanager
 async def open_publisher(
-    settings: Settings, _poststack: AsyncPostStack
+    settings: Settings, _poststack: AsyncPostStack, log: MailLog
 ) -> AsyncIterator[Publisher]:
     """Open the publisher; RabbitMQ may still be down."""
     with share_sandbox_url(settings), create_celery(settings) as celery:
         pool = ConnectionPool(celery)
         try:
-            yield CeleryPublisher(celery, pool)
+            yield CeleryPublisher(celery, pool, log)
         finally:
             await pool.close()
 

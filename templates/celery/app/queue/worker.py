@@ -6,11 +6,11 @@
 import logging
 import math
 import os
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from threading import Lock
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from celery import Celery, Task
@@ -31,16 +31,22 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import ValidationError
 
 from app import metrics
+from app.database import open_database
 from app.logging import configure_logging, log_context
 from app.mail.client import open_poststack
+from app.mail.delivery import deliver, record
 from app.mail.errors import PermanentError, TransientError
+from app.mail.log import MailLog, Outcome, SendStatus
 from app.mail.message import Message, utc_now
-from app.mail.sender import SEND_TIMEOUT, send
+from app.mail.sender import SEND_TIMEOUT
+from app.migrations import prepare_database
 from app.queue.publisher import REDACTED, configuration, failed_queue
 from app.settings import Settings, load_settings
 
 GIVE_UP_AFTER = timedelta(hours=48)
 """After that an operator decides: PostStack forgets a key, and so drops no repeats, after 72."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +109,7 @@ def try_to_send(task: Task, data: Any, attempt: int) -> None:
     if utc_now() > deadline:  # while no worker ran, say
         give_up(task, f"{GIVE_UP_AFTER} have passed")
     try:
-        client.send(message)
+        client.deliver(message, attempt)
     except TransientError as error:
         delay = math.ceil(error.delay(attempt))  # Celery rounds down, and it may be PostStack's
         if utc_now() + timedelta(seconds=delay) > deadline:
@@ -117,13 +123,13 @@ def try_to_send(task: Task, data: Any, attempt: int) -> None:
         logger.info("retry in %d s", delay)
         raise again from None
     except PermanentError as error:
-        give_up(task, str(error))
+        give_up(task, str(error), "refused")
     except Exception as error:
         logger.exception("unexpected error")
         give_up(task, f"unexpected error: {type(error).__name__}")
 
 
-def give_up(task: Task, reason: str) -> NoReturn:
+def give_up(task: Task, reason: str, status: SendStatus = "failed") -> NoReturn:
     """Move the task to the failed queue, with the reason."""
     task.apply_async(
         task.request.args,
@@ -135,6 +141,10 @@ def give_up(task: Task, reason: str) -> NoReturn:
     )
     metrics.FAILED.inc()
     logger.error("given up: %s", reason)
+    with suppress(ValidationError):  # what is no message has no row
+        message = Message.model_validate(task.request.args[0])
+        attempts = task.request.retries + 1
+        client.record(message, Outcome(status, reason=reason, attempts=attempts))
     raise Ignore
 
 
@@ -155,7 +165,7 @@ class MailConsumer(Consumer):
 
 
 class ProcessClient:
-    """The event loop and the PostStack client of this process, for all its threads.
+    """The event loop, PostStack's client and the database of this process, for all its threads.
 
     Opened when the first task runs and not before, because only then has prefork forked: a loop
     that was opened earlier hangs in the child. Threads and solo have no fork, and no signal for it.
@@ -164,20 +174,31 @@ class ProcessClient:
     def __init__(self) -> None:
         self._lock = Lock()
         self._stack = ExitStack()
-        self._opened: tuple[BlockingPortal, AsyncPostStack] | None = None
+        self._opened: tuple[BlockingPortal, AsyncPostStack, MailLog] | None = None
 
-    def send(self, message: Message) -> None:
+    def deliver(self, message: Message, attempt: int) -> None:
         """Send, and wait for the outcome."""
-        portal, poststack = self._open()
-        portal.call(send, poststack, message)
+        portal, poststack, log = self._open()
+        attempted = partial(deliver, poststack, log, message, attempt=attempt)
+        portal.call(attempted)
 
-    def _open(self) -> tuple[BlockingPortal, AsyncPostStack]:
+    def record(self, message: Message, outcome: Outcome) -> None:
+        """Write into the mail log what became of a message that nobody tries any more."""
+        portal, _, log = self._open()
+        portal.call(record, log, message, outcome)
+
+    def _open(self) -> tuple[BlockingPortal, AsyncPostStack, MailLog]:
         with self._lock:
             if self._opened is None:
                 portal = self._stack.enter_context(start_blocking_portal())
-                opening = open_poststack(worker_settings(), max_retries=0)  # retries are the task's
-                poststack = self._stack.enter_context(portal.wrap_async_context_manager(opening))
-                self._opened = portal, poststack
+
+                def enter(manager: AbstractAsyncContextManager[T]) -> T:
+                    return self._stack.enter_context(portal.wrap_async_context_manager(manager))
+
+                settings = worker_settings()
+                poststack = enter(open_poststack(settings, max_retries=0))  # the task retries
+                log = MailLog(enter(open_database(settings)))
+                self._opened = portal, poststack, log
                 logger.info("PostStack opened by process %d", os.getpid())
             return self._opened
 
@@ -202,6 +223,12 @@ def set_up_logging(**_: Any) -> None:
 def log_ready(**_: Any) -> None:
     """Log that RabbitMQ delivers to this worker."""
     logger.info("starts to send what is in %s", worker_settings().queue_name)
+
+
+@worker_init.connect
+def prepare(**_: Any) -> None:
+    """Bring the database up to date, or do not start."""
+    prepare_database(worker_settings())
 
 
 @worker_init.connect

@@ -9,27 +9,31 @@ from contextlib import asynccontextmanager
 
 from poststack import AsyncPostStack
 
+from app.mail.delivery import deliver
+from app.mail.log import MailLog
 from app.mail.mailer import Publisher
 from app.mail.message import Message
-from app.mail.sender import send
 from app.settings import Settings
 
 
 class DirectPublisher:
     """Hands messages to PostStack at once."""
 
-    def __init__(self, poststack: AsyncPostStack) -> None:
+    def __init__(self, poststack: AsyncPostStack, log: MailLog) -> None:
         self._poststack = poststack
+        self._log = log
 
     async def publish(self, message: Message) -> None:
         """Return once PostStack has accepted the message; otherwise raise `MailError`."""
-        await send(self._poststack, message)
+        await deliver(self._poststack, self._log, message)
 
     async def check(self) -> None:
         """Return: there is no queue, and PostStack's outage is told to each caller."""
 
 
 @asynccontextmanager
-async def open_publisher(_: Settings, poststack: AsyncPostStack) -> AsyncIterator[Publisher]:
+async def open_publisher(
+    _: Settings, poststack: AsyncPostStack, log: MailLog
+) -> AsyncIterator[Publisher]:
     """Open nothing: the client is the API's own."""
-    yield DirectPublisher(poststack)
+    yield DirectPublisher(poststack, log)

@@ -1,6 +1,6 @@
 """`POST /receipts`: enqueue."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from app.examples.receipts.emails import receipt
@@ -21,11 +21,16 @@ class ReceiptResponse(BaseModel):
 
 
 @router.post("/receipts", summary="Send a receipt", status_code=202, dependencies=[ApiKey])
-async def receipts(order: Order, mailer: MailerDep) -> ReceiptResponse:
+async def receipts(
+    order: Order, mailer: MailerDep, request: Request, response: Response
+) -> ReceiptResponse:
     """Queue the receipt for an order.
 
-    202 means that the mail will be sent. After a 503 repeat the request: one order is one mail.
+    202 means that the mail will be sent; `Location` says what has become of it. After a 503 repeat
+    the request: one order is one mail.
     """
     email = receipt(order)
     await mailer.enqueue(email)
-    return ReceiptResponse(idempotency_key=email.idempotency_key)
+    key = email.idempotency_key
+    response.headers["Location"] = request.app.url_path_for("find_email", key=key)
+    return ReceiptResponse(idempotency_key=key)

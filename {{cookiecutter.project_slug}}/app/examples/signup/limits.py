@@ -1,22 +1,68 @@
-"""How often strangers may sign up, so that nobody's mailbox is flooded through a public route.
-
-The counts are this process's own: two processes allow twice as much, and a restart forgets them.
-Both take 7 µs; in the database they would be a thread's turn and a write for each request.
-"""
+"""How often strangers may sign up, so that nobody's mailbox is flooded through a public route."""
 
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 
 from fastapi import HTTPException
 
-from app.mail.message import normalize_address
+from app.database import Database
+from app.mail.addresses import normalize_address
+from app.mail.message import utc_now
+
+COUNT = """
+INSERT INTO signup_windows (mailbox, count, ends_at) VALUES ($1, 1, $2)
+ON CONFLICT (mailbox) DO UPDATE SET
+    count = CASE WHEN signup_windows.ends_at > $3 THEN signup_windows.count + 1 ELSE 1 END,
+    ends_at = CASE WHEN signup_windows.ends_at > $3 THEN signup_windows.ends_at ELSE $2 END
+RETURNING count, ends_at
+"""
+
+UNDO = "UPDATE signup_windows SET count = count - 1 WHERE mailbox = $1"
+
+FORGET = "DELETE FROM signup_windows WHERE ends_at <= $1"
+
+WITHOUT_DOTS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
+"""Domains at which dots in a name mean nothing, and which of them are one."""
+
+
+class RecipientLimit:
+    """At most `limit` signups in an hour for one mailbox, whoever sends them, in all processes.
+
+    The first one opens the hour. It is in the database, so a restart or a flood of other addresses
+    does not make it forget.
+    """
+
+    def __init__(self, database: Database, limit: int) -> None:
+        self._database = database
+        self._limit = limit
+
+    async def count(self, address: str) -> None:
+        """Count a signup, or answer 429 with the seconds until the hour is over."""
+        now = utc_now()
+        values = (mailbox(address), now + timedelta(hours=1), now)
+        [(count, ends_at)] = await self._database.fetch(COUNT, *values)
+        if count > self._limit:
+            # SQLite gives a text.
+            end = datetime.fromisoformat(ends_at) if isinstance(ends_at, str) else ends_at
+            raise too_many_signups((end - now).total_seconds())
+
+    async def undo(self, address: str) -> None:
+        """Take the last signup off the count."""
+        await self._database.fetch(UNDO, mailbox(address))
+
+    async def forget(self) -> None:
+        """Delete the hours that are over."""
+        await self._database.fetch(FORGET, utc_now())
 
 
 class Limit:
     """At most `limit` requests for each key within a window of time, which the first one opens.
+
+    The counts are this process's own, so that a flood costs the database nothing.
 
     Of our own, since `limits` 5.8 goes through all its keys on each hit, and has no bound for them.
     Here the oldest window makes room for a new one beyond `capacity`, which is some 12 MB.
@@ -41,21 +87,23 @@ class Limit:
             if len(self._windows) >= self.capacity:
                 self._windows.popitem(last=False)
         if count >= self._limit:
-            headers = {"Retry-After": str(math.ceil(end - now))}
-            raise HTTPException(429, "Too many signups. Try again later.", headers)
+            raise too_many_signups(end - now)
         self._windows[key] = end, count + 1
 
-    def undo(self, key: str) -> None:
-        """Take the last request off the count."""
-        if key in self._windows:
-            end, count = self._windows[key]
-            self._windows[key] = end, count - 1
+
+def too_many_signups(seconds: float) -> HTTPException:
+    """Build the answer to a signup that comes so many seconds too early."""
+    headers = {"Retry-After": str(math.ceil(seconds))}
+    return HTTPException(429, "Too many signups. Try again later.", headers)
 
 
 def mailbox(address: str) -> str:
     """Return what all of somebody's addresses have in common: `ada+1@` and `ada+2@` are Ada's."""
     local, _, domain = normalize_address(address).rpartition("@")
-    return f"{local.partition('+')[0]}@{domain}"
+    local = local.partition("+")[0]
+    if domain in WITHOUT_DOTS:
+        local, domain = local.replace(".", ""), WITHOUT_DOTS[domain]
+    return f"{local}@{domain}"
 
 
 def network(host: str | None) -> str:

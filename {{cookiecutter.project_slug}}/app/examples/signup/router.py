@@ -1,15 +1,16 @@
 """`POST /signup`: send and wait."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, EmailStr, Field
 
+from app.database import DatabaseError
 from app.examples.fields import PersonName
 from app.examples.signup.emails import welcome
-from app.examples.signup.limits import Limit, mailbox, network
-from app.examples.signup.users import open_users
+from app.examples.signup.limits import Limit, RecipientLimit, network
+from app.examples.signup.users import Users
 from app.mail.errors import SuppressedError, TransientError
 from app.web.authentication import PUBLIC
 from app.web.dependencies import MailerDep
@@ -21,9 +22,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the users, and count signups from now on."""
     settings = app.state.settings
     app.state.client_limit = Limit(settings.client_signups_per_minute, 60)
-    app.state.recipient_limit = Limit(settings.recipient_signups_per_hour, 3600)
-    async with open_users(settings.database_path) as app.state.users:
-        yield
+    database = app.state.database
+    app.state.recipient_limit = RecipientLimit(database, settings.recipient_signups_per_hour)
+    with suppress(DatabaseError):  # the next start will do
+        await app.state.recipient_limit.forget()
+    app.state.users = Users(database)
+    yield
 
 
 router = APIRouter(
@@ -54,7 +58,7 @@ async def signup(body: SignupRequest, request: Request, mailer: MailerDep) -> Si
     state = request.app.state
     # The client first, so that nobody can use up the memory for the recipients.
     state.client_limit.count(network(request.client and request.client.host))
-    state.recipient_limit.count(mailbox(body.email))
+    await state.recipient_limit.count(body.email)
     user = await state.users.add(body.email, body.name)
     try:
         return SignupResponse(email_id=await mailer.send(welcome(user)))
@@ -62,5 +66,5 @@ async def signup(body: SignupRequest, request: Request, mailer: MailerDep) -> Si
         # As when a known address signs up again: the id of the mail that it got before.
         return SignupResponse(email_id=error.email_id)
     except TransientError:
-        state.recipient_limit.undo(mailbox(body.email))  # a 503 asks for a repeat
+        await state.recipient_limit.undo(body.email)  # a 503 asks for a repeat
         raise

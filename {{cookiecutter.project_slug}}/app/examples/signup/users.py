@@ -1,30 +1,15 @@
-"""Who signed up, in the service's SQLite file."""
+"""Who signed up."""
 
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
-import aiosqlite
-
-from app.database import open_database
-from app.mail.message import normalize_address
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS users (
-    id TEXT PRIMARY KEY,
-    normalized TEXT NOT NULL UNIQUE,
-    email TEXT NOT NULL,
-    name TEXT NOT NULL,
-    created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
-)
-"""
+from app.database import Database
+from app.mail.addresses import normalize_address
 
 ADD = """
-INSERT INTO users (id, normalized, email, name) VALUES (?, ?, ?, ?)
-ON CONFLICT (normalized) DO UPDATE SET email = email
+INSERT INTO users (id, normalized, email, name) VALUES ($1, $2, $3, $4)
+ON CONFLICT (normalized) DO UPDATE SET email = users.email
 RETURNING id, email, name
 """
 """The update changes nothing: it makes RETURNING answer for a row that was there."""
@@ -41,23 +26,15 @@ class User:
 
 
 class Users:
-    """The users of one database; safe to share between requests and processes."""
+    """The users of one database; safe to share between requests, processes and machines."""
 
-    def __init__(self, database: aiosqlite.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, email: str, name: str) -> User:
         """Store a user, or return the one who signed up with this address before."""
         # Not `uuid4`, which asks the kernel: a thread of the database takes its turn meanwhile.
         new = UUID(int=random.getrandbits(128), version=4)
-        [row] = await self._database.execute_fetchall(
-            ADD, (str(new), normalize_address(email), email, name)
-        )
+        values = (str(new), normalize_address(email), email, name)
+        [row] = await self._database.fetch(ADD, *values)
         return User(*row)
-
-
-@asynccontextmanager
-async def open_users(path: Path) -> AsyncIterator[Users]:
-    """Open the users in the database at `path`."""
-    async with open_database(path, SCHEMA) as database:
-        yield Users(database)

@@ -1,0 +1,1 @@
+"""What an operator types: `uv run poe purge`, `uv run poe suppressions`."""
