@@ -24,7 +24,7 @@ DEVELOPMENT_API_KEY = "key_for_development"  # public, too
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 # % endif
 PROJECT = Path(__file__).parents[1]
-"""The folder of `pyproject.toml`, `.env` and, by default, the data."""
+"""The folder of `pyproject.toml` and, by default, of the data."""
 
 PLACEHOLDER_DOMAINS = ("example.com", "example.net", "example.org")
 
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=PROJECT / ".env",
+        env_file=".env",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,

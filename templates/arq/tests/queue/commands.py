@@ -30,6 +30,7 @@ class Operator:
             "POSTSTACK_BASE_URL": settings.poststack_base_url,
             "REDIS_URL": settings.redis_url.get_secret_value(),
             "QUEUE_NAME": settings.queue_name,
+            "DATABASE_URL": settings.database_url.get_secret_value(),
             "REDELIVERY_SECONDS": str(settings.redelivery_seconds),
             "PYTHONPATH": str(ROOT),
         }

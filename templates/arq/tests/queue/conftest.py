@@ -10,6 +10,8 @@ import pytest
 import redis
 from starlette.types import ASGIApp
 
+from app.database import open_database
+from app.mail.log import MailLog
 from app.queue.jobs import Queue, open_queue
 from app.queue.publisher import ArqPublisher
 from app.settings import Settings
@@ -67,6 +69,13 @@ async def queue(operator: Operator) -> AsyncIterator[Queue]:
 
 
 @pytest.fixture
-def publisher(queue: Queue) -> ArqPublisher:
+async def log(settings: Settings) -> AsyncIterator[MailLog]:
+    """The mail log."""
+    async with open_database(settings) as database:
+        yield MailLog(database)
+
+
+@pytest.fixture
+def publisher(queue: Queue, log: MailLog) -> ArqPublisher:
     """The API's way into the queue."""
-    return ArqPublisher(queue)
+    return ArqPublisher(queue, log)

@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from starlette.types import ASGIApp
 
 from app.application import create_app
 from app.mail.errors import ConflictError
+from app.mail.log import MailLog
 from app.mail.message import Message
 from app.mail.sender import payload
 from app.queue import publisher as publisher_module
@@ -179,21 +179,23 @@ def test_local_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_sandbox_url(
     settings: Settings,
     poststack: AsyncPostStack,
+    log: MailLog,
+    *,
     message: Message,
     operator: Operator,
     serve: Callable[[ASGIApp], str],
 ) -> None:
     """A worker without settings finds the sandbox of the API that started last, on any port."""
     urls = [serve(Starlette(routes=[Mount("/sandbox", create_sandbox())])) for _ in range(2)]
-    local = {"poststack_api_key": SecretStr(SANDBOX_KEY), "database_path": Path("data/any")}
+    local = {"poststack_api_key": SecretStr(SANDBOX_KEY)}
     old, new = (settings.model_copy(update=local | {"port": urlsplit(url).port}) for url in urls)
 
     with operator.worker(POSTSTACK_API_KEY="", POSTSTACK_BASE_URL=""):
         async with AsyncExitStack() as stack:
-            publisher = await stack.enter_async_context(open_publisher(old, poststack))
+            publisher = await stack.enter_async_context(open_publisher(old, poststack, log))
             await publisher.publish(message)
             until(lambda: keys_in(urls[0]) == ["test:1"])
-            async with open_publisher(new, poststack) as publisher:
+            async with open_publisher(new, poststack, log) as publisher:
                 await stack.aclose()  # the old one ends last, as it may
                 await publisher.publish(another(message))
                 until(lambda: keys_in(urls[1]) == ["test:2"])

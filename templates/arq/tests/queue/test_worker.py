@@ -17,6 +17,7 @@ from poststack import AsyncPostStack
 from pydantic import SecretStr
 from starlette.responses import JSONResponse
 
+from app.mail.log import MailLog
 from app.mail.message import Message, utc_now
 from app.mail.sender import payload
 from app.queue.failed import entries
@@ -239,42 +240,49 @@ async def test_killed_worker(
     assert postbox.bodies == [payload(message)] * 2
 
 
+@pytest.fixture
+def context(queue: Queue, poststack: AsyncPostStack, log: MailLog) -> dict[str, Any]:
+    """What a worker's jobs have."""
+    return {"queue": queue, "poststack": poststack, "log": log, "send_timeout": 5.0}
+
+
 async def attempt(
-    queue: Queue, poststack: object, message: object, waited: timedelta = timedelta(0)
+    context: dict[str, Any], message: object, waited: timedelta = timedelta(0)
 ) -> None:
     """Run the job as arq does, for the seventh time."""
-    job = {"job_id": f"{queue.name}:test:1", "job_try": 7, "enqueue_time": utc_now() - waited}
-    context = {"queue": queue, "poststack": poststack, "send_timeout": 5.0}
+    job_id, queued_at = f"{context['queue'].name}:test:1", utc_now() - waited
+    job = {"job_id": job_id, "job_try": 7, "enqueue_time": queued_at}
     await send_email(context | job, message, on_failed_list=False)
 
 
 async def test_deadline(
-    queue: Queue, poststack: AsyncPostStack, message: Message, postbox: Postbox
+    context: dict[str, Any], queue: Queue, message: Message, postbox: Postbox
 ) -> None:
     """A message is given up 48 hours after it was queued, and before if it would have to wait."""
     data = message.model_dump(mode="json")
     postbox.answers.append(JSONResponse(BUSY, 503, {"retry-after": "3600"}))
 
-    await attempt(queue, poststack, data, timedelta(hours=47, minutes=30))
+    await attempt(context, data, timedelta(hours=47, minutes=30))
     [(_, entry)] = [failed async for failed in entries(queue)]
     assert (entry["message"], entry["attempts"]) == (data, 7)
     assert entry["reason"].startswith("PostStack answered 503")
 
-    await attempt(queue, poststack, data, timedelta(hours=48, seconds=1))
+    await attempt(context, data, timedelta(hours=48, seconds=1))
     [(_, entry)] = [failed async for failed in entries(queue)]
     assert entry["reason"] == "2 days, 0:00:00 have passed"
     assert len(postbox.bodies) == 1
 
 
-async def test_bug(queue: Queue, message: Message, logged: Logged) -> None:
+async def test_bug(context: dict[str, Any], queue: Queue, message: Message, logged: Logged) -> None:
     """A bug loses no message: it is given up or, where that fails, stays in the queue.
 
     The log has the stack trace.
     """
-    await attempt(queue, None, message.model_dump(mode="json"))
+    broken = context | {"poststack": None}
+    await attempt(broken, message.model_dump(mode="json"))
     assert [key async for key, _ in entries(queue)] == ["test:1"]
     with pytest.raises(Retry):
-        await attempt(queue, None, {"html": object()})
+        await attempt(broken, {"html": object()})
 
     bug, given_up, other_bug = logged()
     assert "AttributeError" in bug["exception"]
@@ -285,12 +293,12 @@ async def test_bug(queue: Queue, message: Message, logged: Logged) -> None:
 
 
 async def test_interrupted_attempt(
-    queue: Queue, poststack: AsyncPostStack, message: Message, operator: Operator, postbox: Postbox
+    context: dict[str, Any], message: Message, operator: Operator, postbox: Postbox
 ) -> None:
     """An attempt that arq cancels, or that finds Redis down, is made again."""
     data = message.model_dump(mode="json")
     postbox.silent = True
-    running = asyncio.create_task(attempt(queue, poststack, data))
+    running = asyncio.create_task(attempt(context, data))
     await asyncio.sleep(0.2)  # time to reach PostStack
     running.cancel()
     with pytest.raises(Retry):
@@ -299,7 +307,7 @@ async def test_interrupted_attempt(
     url = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
     async with open_queue(operator.settings.model_copy(update={"redis_url": url})) as unavailable:
         with pytest.raises(Retry):
-            await attempt(unavailable, None, data)
+            await attempt(context | {"queue": unavailable}, data)
 
 
 def test_redis_refused(operator: Operator) -> None:

@@ -183,9 +183,10 @@ class ProcessClient:
         portal.call(attempted)
 
     def record(self, message: Message, outcome: Outcome) -> None:
-        """Write into the mail log what became of a message that nobody tries any more."""
-        portal, _, log = self._open()
-        portal.call(record, log, message, outcome)
+        """Write into the mail log what became of a message, if the log could be opened."""
+        if self._opened:
+            portal, _, log = self._opened
+            portal.call(record, log, message, outcome)
 
     def _open(self) -> tuple[BlockingPortal, AsyncPostStack, MailLog]:
         with self._lock:

@@ -1,11 +1,13 @@
 """What the tests of the queue share: a RabbitMQ, a PostStack on a port, and a deployment."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from app.settings import Settings
@@ -26,7 +28,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextmanager
 def open_deployment(
-    broker: str, folder: Path, serve: Callable[[ASGIApp], str]
+    broker: str, folder: Path, serve: Callable[[ASGIApp], str], database: Path
 ) -> Iterator[Deployment]:
     """Prepare a deployment with a queue of its own, and leave nothing of it on the broker."""
     name = f"test-{uuid4().hex[:8]}"
@@ -36,7 +38,7 @@ def open_deployment(
             fastapi_env="development",
             poststack_api_key=KEY,
             poststack_base_url=postbox.url,
-            database_path=folder / "service.sqlite3",
+            database_url=SecretStr(f"sqlite:///{shutil.copy(database, folder)}"),
             broker_url=broker,
             queue_name=name,
         )
@@ -51,19 +53,23 @@ def open_deployment(
 
 @pytest.fixture
 def deployment(
-    broker: str, tmp_path: Path, serve: Callable[[ASGIApp], str]
+    broker: str, tmp_path: Path, serve: Callable[[ASGIApp], str], migrated: Path
 ) -> Iterator[Deployment]:
     """A deployment without a worker."""
-    with open_deployment(broker, tmp_path, serve) as deployment:
+    with open_deployment(broker, tmp_path, serve, migrated) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="session")
 def session_deployment(
-    broker: str, tmp_path_factory: pytest.TempPathFactory, serve: Callable[[ASGIApp], str]
+    broker: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    serve: Callable[[ASGIApp], str],
+    migrated: Path,
 ) -> Iterator[Deployment]:
     """A deployment for the tests that share a worker."""
-    with open_deployment(broker, tmp_path_factory.mktemp("shared"), serve) as deployment:
+    folder = tmp_path_factory.mktemp("shared")
+    with open_deployment(broker, folder, serve, migrated) as deployment:
         yield deployment
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app.mail.message import Message
 from app.queue.connections import BROKER_TIMEOUT, MAX_CONNECTIONS
@@ -109,7 +110,8 @@ async def test_stored_durably(deployment: Deployment, message: Message, logged: 
 
 def test_sandbox_url(tmp_path: Path) -> None:
     """Of two APIs with one database the last says where the sandbox is, as long as it runs."""
-    first = Settings(fastapi_env="development", database_path=tmp_path / "new/service.sqlite3")
+    url = SecretStr(f"sqlite:///{tmp_path}/new/service.sqlite3")
+    first = Settings(fastapi_env="development", database_url=url)
     second = first.model_copy(update={"port": 8001})
     with ExitStack() as stack:
         stack.enter_context(share_sandbox_url(first))

@@ -133,7 +133,7 @@ async def test_sandbox(
     deployment: Deployment, message: Message, serve: Callable[[ASGIApp], str]
 ) -> None:
     """A worker without a PostStack setting finds the API's sandbox, on whichever port that is."""
-    chosen = {"fastapi_env", "database_path", "broker_url", "queue_name"}
+    chosen = {"fastapi_env", "database_url", "broker_url", "queue_name"}
     settings = Settings(**deployment.settings.model_dump(include=chosen))
     await deployment.start_worker(settings=settings).expect("starts to send")
     url = serve(create_app(settings))
