@@ -26,7 +26,8 @@ MAX_CONNECTIONS = 10
 """To PostgreSQL, from each process. PostgreSQL takes 100 by default, from all of them."""
 
 BUGS = ("22", "23", "42")
-"""The classes of PostgreSQL's errors that blame the statement (its documentation, appendix A)."""
+"""The classes of PostgreSQL's errors that blame the statement (its documentation, appendix A), or
+the operator: a table or a permission is missing."""
 
 Value = str | int | datetime | None
 
@@ -130,8 +131,8 @@ class PostgreSQL:
         except (OSError, asyncpg.InterfaceError) as error:
             raise DatabaseError(f"PostgreSQL not reached: {error!r}") from error
         except asyncpg.PostgresError as error:
-            missing = isinstance(error, asyncpg.UndefinedTableError)
-            if str(error.sqlstate).startswith(BUGS) and not missing:
+            operators = (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError)
+            if str(error.sqlstate).startswith(BUGS) and not isinstance(error, operators):
                 raise
             raise DatabaseError(f"PostgreSQL: {error}") from error
 
@@ -164,9 +165,21 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def connect(path: Path, synchronous: str) -> AsyncIterator[aiosqlite.Connection]:
-    """Connect to the file, and make it and its folder if they are missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    async with aiosqlite.connect(path, timeout=TIMEOUT, isolation_level=None) as connection:
+    """Connect to the file, and make it and its folder if they are missing.
+
+    Raises `DatabaseError`, which names the file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = await aiosqlite.connect(path, timeout=TIMEOUT, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise DatabaseError(f"{path} cannot be opened: {error}") from error
+    try:
         connection.row_factory = sqlite3.Row
-        await connection.execute(f"PRAGMA synchronous = {synchronous}")
+        try:
+            await connection.execute(f"PRAGMA synchronous = {synchronous}")
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{path} cannot be opened: {error}") from error
         yield connection
+    finally:
+        await connection.close()

@@ -21,13 +21,15 @@ logger = logging.getLogger(__name__)
 def prepare_database(settings: Settings) -> None:
     """Migrate the database, or exit with one line if that is the operator's to do.
 
-    A database that does not answer may do so later; until then the service is not ready.
+    A PostgreSQL that does not answer may do so later; until then the service is not ready.
     """
     # In a thread, since a server imports the application within its event loop.
     with ThreadPoolExecutor(1) as thread:
         try:
             is_behind = thread.submit(asyncio.run, behind(settings)).result()
         except DatabaseError as error:
+            if settings.sqlite_path:
+                raise SystemExit(f"The service cannot start: {error}.") from None
             logger.warning("%s", error)
             return
     if not is_behind:
@@ -38,11 +40,21 @@ def prepare_database(settings: Settings) -> None:
             "Run `uv run poe migrate`, or `alembic upgrade heads` in a container."
         )
     # In a process of its own: Alembic's modules are 25 MB.
-    command = [sys.executable, "-m", "alembic", "upgrade", "heads"]
-    url = {"DATABASE_URL": settings.database_url.get_secret_value()}
-    done = subprocess.run(command, cwd=PROJECT, env=os.environ | url, check=False)  # noqa: S603
+    chosen = {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "FASTAPI_ENV": settings.fastapi_env,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "heads"],
+        cwd=PROJECT,
+        env=os.environ | chosen,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise SystemExit("The service cannot start: `alembic upgrade heads` failed.")
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise SystemExit(f"The service cannot start: `alembic upgrade heads` failed: {reason}")
 
 
 async def behind(settings: Settings) -> bool:
