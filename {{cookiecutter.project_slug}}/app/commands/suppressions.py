@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -12,7 +13,6 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     AliasPath,
-    AwareDatetime,
     BaseModel,
     Field,
     ValidationError,
@@ -21,6 +21,7 @@ from pydantic import (
 from app.database import DatabaseError, open_database
 from app.mail.addresses import normalize_address, unicode_address
 from app.mail.client import open_poststack
+from app.mail.events import Time
 from app.mail.log import printable
 from app.mail.message import utc_now
 from app.mail.suppressions import Suppressions
@@ -33,7 +34,7 @@ class Listed(BaseModel):
 
     email: Annotated[str, AfterValidator(normalize_address)]
     reason: str
-    created_at: AwareDatetime = Field(validation_alias=AliasChoices("created_at", "createdAt"))
+    created_at: Time = Field(validation_alias=AliasChoices("created_at", "createdAt"))
 
 
 class Page(BaseModel):
@@ -65,7 +66,7 @@ async def sync(suppressions: Suppressions, poststack: AsyncPostStack) -> str:
         try:
             each = Listed.model_validate(entry)
         except ValidationError as error:
-            skipped.append(f"Skipped {ascii(entry):.200}; see {fields(error)}.")
+            skipped.append(f"Skipped {entry!a:.200}; see {fields(error)}.")
             continue
         found += 1
         added += await suppressions.add(each.email, each.reason, each.created_at)
@@ -126,11 +127,14 @@ def reason_of(error: Exception) -> str:
     match error:
         case PostStackError():
             said = f"PostStack answered {error.status_code} {error.code or ''}".rstrip()
-            return f"{said}: {printable(error.error)}"
+            words = re.sub(r"\b(sk|whsec)_\w+", "<secret>", str(error.error))
+            return f"{said}: {printable(words)}"
         case ValidationError():
             return f"PostStack's list cannot be read; see {fields(error)}"
         case DatabaseError():
             return str(error)
+        case ValueError():
+            return "PostStack's answer is not JSON"
     return f"PostStack not reached: {error}"
 
 
@@ -143,16 +147,16 @@ def main() -> None:
         commands.add_parser(name, help=f"{effect} an address").add_argument("address")
     commands.add_parser("sync", help="add what is on PostStack's list; nightly, say")
     options = parser.parse_args()
-    address = getattr(options, "address", "")
-    try:
-        address = address and normalize_address(address)
-    except ValueError:
-        raise SystemExit(f"Not done: {address!r} is not an address.") from None
+    address = ""
+    if "address" in options:
+        try:
+            address = normalize_address(options.address)
+        except ValueError:
+            raise SystemExit(f"Not done: {options.address!r} is not an address.") from None
     settings = load_settings()
     prepare_database(settings)
     try:
         print(asyncio.run(run(settings, options.command, address)))  # noqa: T201  for whoever runs it
-    # A `ValueError` is an answer that says it is JSON, and is not.
     except (DatabaseError, PostStackError, httpx.HTTPError, ValueError) as error:
         raise SystemExit(f"Not done: {reason_of(error)}") from None
 
