@@ -219,3 +219,15 @@ async def test_sandbox(
     there = {each["email"] for each in listed["suppressions"]}
     assert there == set(await addresses(suppressions))
     assert "7@example.com" not in there
+
+
+async def test_away(command: Command, monkeypatch: pytest.MonkeyPatch, router: MockRouter) -> None:
+    """Without its database it says so in one line, and no password."""
+    router.route().respond(200, json=page([{"email": ADA, "reason": "manual", "created_at": TIME}]))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada:hunter2@127.0.0.1:9/mail")
+    for arguments in (["list"], ["add", ADA], ["remove", ADA], ["sync"]):
+        said, exited = await command(main, *arguments)
+        assert said == ""
+        assert exited.startswith("Not done: PostgreSQL not reached: ")
+        assert exited.isprintable()
+        assert "hunter2" not in exited
