@@ -61,6 +61,14 @@ def test_commands(backend: str, answers: str, installed: Baker, brokers: Brokers
         assert receipt == '{"idempotency_key":"receipt:1001"}'
         assert shell(take("curl .*/healthz")) == '{"status":"ok"}'
         assert shell(take("curl .*/webhooks/poststack")) == "401"
+        for name, said in (
+            ("add", "Suppressed."),
+            ("list", "  manual  ada@example.com"),
+            ("remove", "Gets mail again."),
+            ("sync", "PostStack suppresses 0 addresses, of which 0 are new here."),
+        ):
+            answered = shell(take(f"uv run poe suppressions {name}"), **settings)
+            assert answered.rstrip("\n").endswith(said)
         events = take("curl .*/events/em_1").replace("em_1", json.loads(answer)["email_id"])
         deadline = time.monotonic() + 10
         while '"delivered"' not in shell(events, API_KEY="key_for_development"):

@@ -19,6 +19,13 @@ STATUSES = {
     "complained": "complained",
 }
 
+# The events after which their recipient is suppressed, and the reason that the list gives.
+SUPPRESSING = {
+    "bounced": "hard_bounce",
+    "complained": "complaint",
+    "unsubscribed": "unsubscribe",
+}
+
 
 class Delivery:
     """Delivers messages in background tasks, which no response waits for.
@@ -62,6 +69,8 @@ class Delivery:
         for event in recipient.events:
             await asyncio.sleep(self._event_interval)
             recorded = self._store.record(message_id, event, STATUSES.get(event))
+            if recorded and event in SUPPRESSING:
+                self._store.suppress(address, SUPPRESSING[event])
             if recorded and self._webhooks:
                 self._spawn(self._webhooks.send(_payload(recorded, event, address)))
 

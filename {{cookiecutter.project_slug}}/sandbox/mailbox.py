@@ -70,7 +70,7 @@ async def list_messages(
 
 @router.delete("/messages", status_code=204)
 async def empty(sandbox: SandboxDep) -> None:
-    """Delete every message."""
+    """Delete every message, and let every recipient get mail again."""
     sandbox.store.empty()
     sandbox.attempts.clear()
 

@@ -13,7 +13,7 @@ from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import emails, errors, mailbox
+from sandbox import emails, errors, mailbox, suppressions
 from sandbox.delivery import Delivery
 from sandbox.dependencies import Sandbox
 from sandbox.store import Store
@@ -87,6 +87,7 @@ def create_sandbox(
     app.exception_handler(HTTPException)(errors.on_http_error)
     app.exception_handler(RequestValidationError)(errors.on_invalid_parameter)
     app.include_router(emails.router)
+    app.include_router(suppressions.router)
     app.include_router(mailbox.router)
     app.mount("/static", StaticFiles(directory=mailbox.STATIC))
     return app

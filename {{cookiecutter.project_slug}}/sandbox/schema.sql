@@ -2,6 +2,7 @@
 -- only a developer's. Raise user_version with every change.
 BEGIN IMMEDIATE;
 DROP TABLE IF EXISTS messages;
+DROP TABLE IF EXISTS suppressions;
 CREATE TABLE messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -21,5 +22,10 @@ CREATE TABLE messages (
     content TEXT NOT NULL
 );
 CREATE INDEX messages_by_key ON messages (idempotency_key);
-PRAGMA user_version = 1;
+CREATE TABLE suppressions (
+    email TEXT PRIMARY KEY, -- in lower case
+    reason TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+PRAGMA user_version = 2;
 COMMIT;

@@ -12,9 +12,10 @@ from typing import Any
 
 from sandbox.errors import ApiError
 from sandbox.messages import Filters, Message, now, timestamp
+from sandbox.validation import split_address
 
 _SCHEMA = Path(__file__).with_name("schema.sql").read_text()
-_VERSION = 1
+_VERSION = 2
 _MATCH = """
     FROM messages
     WHERE (:status IS NULL OR status = :status)
@@ -50,7 +51,8 @@ class Store:
     ) -> tuple[str, bool]:
         """Store a message once per key. Returns its id, and whether this was a repeat.
 
-        A repeat with another body is a 422: its replay would report a mail that never was.
+        A repeat with another body is a 422: its replay would report a mail that never was. So is a
+        new message to a suppressed recipient.
         """
         with self._transaction() as connection:
             first = connection.execute(
@@ -66,6 +68,10 @@ class Store:
                 return first["id"], True
             created_at = now()
             recipients = [*body["to"], *(body.get("cc") or []), *(body.get("bcc") or [])]
+            for address in (split_address(recipient)[1] for recipient in recipients):
+                found = "SELECT 1 FROM suppressions WHERE email = ?"
+                if connection.execute(found, (address.lower(),)).fetchone():
+                    raise ApiError(422, f"Recipient is suppressed: {address}")
             row = {
                 "id": f"em_{secrets.token_hex(10)}",
                 "body": json.dumps(body, ensure_ascii=False),
@@ -133,9 +139,28 @@ class Store:
         statement = "SELECT id FROM messages WHERE status IN ('queued', 'sending') ORDER BY number"
         return [row["id"] for row in self._connection.execute(statement)]
 
+    def suppress(self, address: str, reason: str) -> None:
+        """Accept no more messages to an address."""
+        statement = "INSERT OR IGNORE INTO suppressions VALUES (?, ?, ?)"
+        self._connection.execute(statement, (address.lower(), reason, now()))
+
+    def unsuppress(self, address: str) -> bool:
+        """Accept messages to an address again; False if they were accepted already."""
+        statement = "DELETE FROM suppressions WHERE email = ?"
+        return self._connection.execute(statement, (address.lower(),)).rowcount == 1
+
+    def suppressions(self, *, limit: int, offset: int) -> tuple[list[dict[str, str]], int]:
+        """One page of the suppressions, the latest first, and how many there are in all."""
+        statement = "SELECT * FROM suppressions ORDER BY rowid DESC LIMIT ? OFFSET ?"
+        rows = self._connection.execute(statement, (limit, offset)).fetchall()
+        total = self._connection.execute("SELECT count(*) FROM suppressions").fetchone()[0]
+        return [dict(row) for row in rows], total
+
     def empty(self) -> None:
-        """Delete every message, and with it its idempotency key."""
-        self._connection.execute("DELETE FROM messages")
+        """Delete every message, with it its idempotency key, and what it suppressed."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM messages")
+            connection.execute("DELETE FROM suppressions")
 
     def revision(self) -> str:
         """A text that changes whenever anything stored does, here or in another process."""

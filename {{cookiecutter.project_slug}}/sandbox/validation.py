@@ -6,7 +6,7 @@ A malformed body is a 400; an email that is well formed but cannot be sent is a 
 import base64
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError, from_json
@@ -58,6 +58,7 @@ def _check_base64(value: str) -> str:
 
 Line = Annotated[str, AfterValidator(_check_line)]
 Address = Annotated[str, AfterValidator(_check_address)]
+Body = TypeVar("Body", bound=BaseModel)
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
 
@@ -94,6 +95,13 @@ class Email(BaseModel, extra="allow", strict=True):
         return [*self.to, *(self.cc or []), *(self.bcc or [])]
 
 
+class Suppression(BaseModel, extra="allow", strict=True):
+    """The body of `POST /suppressions`."""
+
+    email: Address
+    reason: Literal["hard_bounce", "complaint", "manual", "unsubscribe"] = "manual"
+
+
 def read_json(raw: bytes) -> dict[str, Any]:
     """The request's body; NaN and unpaired surrogates, which no JSON parser shares, are refused."""
     try:
@@ -105,14 +113,19 @@ def read_json(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def read_email(body: object) -> Email:
-    """Refuse a malformed email, naming the first field at fault."""
+def validate(model: type[Body], body: object) -> Body:
+    """Refuse a malformed body, naming the first field at fault."""
     try:
-        email = Email.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise ApiError(400, f"{field}: {first['msg']}") from error
+
+
+def read_email(body: object) -> Email:
+    """Refuse what is no email that can be sent."""
+    email = validate(Email, body)
     if len(email.recipients) > 50:
         raise ApiError(400, "at most 50 recipients")
     if not email.subject and not email.template_id:

@@ -10,6 +10,7 @@ from app.database import DatabaseError, open_database
 from app.mail.events import Events
 from app.mail.log import MailLog
 from app.mail.message import utc_now
+from app.migrations import prepare_database
 from app.settings import Settings, load_settings
 
 
@@ -24,8 +25,10 @@ async def purge(settings: Settings) -> str:
 
 def main() -> None:
     """Read the environment, and purge."""
+    settings = load_settings()
+    prepare_database(settings)
     try:
-        print(asyncio.run(purge(load_settings())))  # noqa: T201  for whoever runs it
+        print(asyncio.run(purge(settings)))  # noqa: T201  for whoever runs it
     except DatabaseError as error:
         raise SystemExit(f"Not purged: {error}") from None
 

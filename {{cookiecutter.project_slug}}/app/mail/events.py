@@ -1,6 +1,6 @@
 """What happened to a mail after PostStack had accepted it, as PostStack's webhooks report it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -18,6 +18,17 @@ SUPPRESSING: dict[EventType, str] = {
     "unsubscribed": "unsubscribe",
 }
 """The events after which the recipient is suppressed, and PostStack's words for the reason."""
+
+
+def in_utc(time: datetime) -> datetime:
+    """Refuse what is no time in UTC, as neither database takes it: hours of the year 0, say."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 ADD = """
 INSERT INTO events (id, type, email_id, recipient, time) VALUES ($1, $2, $3, $4, $5)
@@ -41,7 +52,7 @@ class Event(BaseModel):
     type: EventType
     email_id: str
     recipient: Annotated[str, AfterValidator(normalize_address)] = Field(repr=False)
-    time: AwareDatetime
+    time: Time
 
 
 class Events:

@@ -25,6 +25,12 @@ UPDATE suppressions SET removed_at = $2 WHERE address = $1 AND removed_at IS NUL
 RETURNING address
 """
 
+REMEMBER = """
+INSERT INTO suppressions (address, reason, since, removed_at) VALUES ($1, 'manual', $2, $2)
+ON CONFLICT (address) DO UPDATE SET removed_at = excluded.removed_at
+"""
+"""A webhook about what happened before may still be on its way."""
+
 LIST = """
 SELECT address, reason, email_id, since FROM suppressions WHERE removed_at IS NULL ORDER BY address
 """
@@ -62,7 +68,10 @@ class Suppressions:
     async def remove(self, address: str) -> bool:
         """Let an address get mail again; return whether it was suppressed."""
         values = (normalize_address(address), utc_now())
-        return bool(await self._database.fetch(REMOVE, *values, durable=True))
+        if await self._database.fetch(REMOVE, *values, durable=True):
+            return True
+        await self._database.fetch(REMEMBER, *values, durable=True)
+        return False
 
     async def list(self) -> list[Suppression]:
         """Return all suppressions, by address."""

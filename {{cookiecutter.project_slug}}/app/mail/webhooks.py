@@ -3,10 +3,10 @@
 import logging
 from typing import Annotated, Any, get_args
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
 
 from app.logging import log_context
-from app.mail.events import SUPPRESSING, Event, Events, EventType
+from app.mail.events import SUPPRESSING, Event, Events, EventType, Time
 from app.mail.suppressions import Suppressions
 
 TYPES: dict[str, EventType] = {f"email.{kind}": kind for kind in get_args(EventType)}
@@ -19,7 +19,7 @@ class Webhook(BaseModel):
 
     id: str = Field(examples=["evt_1c9e"], min_length=1)
     type: str = Field(examples=["email.delivered"])
-    timestamp: AwareDatetime = Field(strict=True)  # a text, not a number
+    timestamp: Time = Field(strict=True)  # a text, not a number
     data: dict[str, Any] = Field(examples=[{"email_id": "em_1", "recipient": "ada@example.com"}])
 
 

@@ -19,6 +19,7 @@ class Caller:
     """What calls a sandbox: the SDK without its retries, and HTTP where the SDK has no method."""
 
     emails: Any
+    suppressions: Any
     http: httpx.AsyncClient
 
     async def refusal(self, call: Awaitable[Any], status: int, code: str) -> PostStackError:
@@ -63,14 +64,15 @@ async def connect(
             headers = {"Authorization": "Bearer sk_test_sandbox"}
             http = httpx.AsyncClient(base_url=url, headers=headers)
             await stack.enter_async_context(http)
-            return Caller((await stack.enter_async_context(sdk)).emails, http)
+            await stack.enter_async_context(sdk)
+            return Caller(sdk.emails, sdk.suppressions, http)
 
         yield connect
 
 
 @pytest.fixture
 async def sandbox(connect: Callable[..., Awaitable[Caller]]) -> Caller:
-    """The shared sandbox, with its mailbox empty."""
+    """The shared sandbox, with its mailbox empty and nobody suppressed."""
     caller = await connect()
     await caller.http.delete("/messages")
     return caller

@@ -5,12 +5,14 @@ import json
 from typing import Any, get_args
 
 import pytest
+from fastapi import FastAPI
 from httpx import AsyncClient, Response
 
 from app.application import create_app
 from app.mail.events import EventType
+from app.mail.message import utc_now
 from app.settings import Settings
-from tests.service import JSON, Logged, open_client, problem, router, sign, webhook
+from tests.service import JSON, Logged, Sent, open_client, problem, router, sign, webhook
 
 SECRET = "whsec_of_the_tests"  # noqa: S105  of these tests only
 
@@ -109,9 +111,15 @@ async def test_other_webhooks(service: AsyncClient) -> None:
         (webhook() | {"data": None}, "body.data"),
         (webhook(email_id=None), "body.email_id"),
         (webhook(recipient=["a@example.com", "b@example.com"]), "body.recipient"),
+        (webhook() | {"timestamp": "0001-01-01T00:00:00+02:00"}, "body.timestamp"),
+        (webhook() | {"timestamp": "9999-12-31T23:59:59-02:00"}, "body.timestamp"),
+        (webhook(recipient="ada"), "body.recipient"),
+        (webhook(recipient="ada@example.com\0"), "body.recipient"),
     ],
 )
-async def test_malformed(content: Any, field: str, service: AsyncClient, logged: Logged) -> None:
+async def test_malformed(
+    content: Any, field: str, app: FastAPI, service: AsyncClient, logged: Logged
+) -> None:
     """What PostStack signed and we cannot read is a 422 that names the field, and so is a line."""
     answer = await post(service, content)
 
@@ -120,6 +128,8 @@ async def test_malformed(content: Any, field: str, service: AsyncClient, logged:
     [line] = logged()
     assert line["level"] == "ERROR"
     assert line["message"].endswith(f"not stored; see ['{field}']")
+    assert await events(service) == []
+    assert await app.state.suppressions.list() == []
 
 
 @pytest.mark.usefixtures("wire")
@@ -140,3 +150,38 @@ async def test_suppression(service: AsyncClient, settings: Settings, body: JSON)
             if (await client.post("/send", json=mail)).status_code == 422:
                 refused.add(name)
     assert refused == {"bounced", "complained", "unsubscribed"}
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "ada@münchen.de",
+        "ADA@XN--MNCHEN-3YA.DE",
+        "Ada <ada@münchen.de>",
+        " ada@mu\u0308nchen.de",
+        ["ada@MÜNCHEN.de."],
+    ],
+)
+async def test_spellings(recipient: Any, service: AsyncClient, body: JSON, sent: Sent) -> None:
+    """A bounce suppresses the mailbox, however its address is written there and here."""
+    await post(service, webhook(recipient=recipient))
+    for spelling in ("ada@münchen.de", "Ada@xn--mnchen-3ya.de"):
+        answer = await service.post("/send", json=body | {"recipient": spelling})
+        assert problem(answer) == (422, "")
+    assert sent() == []
+
+
+@pytest.mark.parametrize("kind", ["bounced", "complained", "unsubscribed"])
+async def test_replay(kind: str, app: FastAPI, service: AsyncClient) -> None:
+    """What PostStack says again, after the address was taken off, is over; what is new is not."""
+    suppressions = app.state.suppressions
+    await post(service, webhook(kind))
+    assert await suppressions.remove("Ada <ada@example.com>")
+    other = webhook(kind) | {"id": "evt_other"}
+    for old in (webhook(kind), other):
+        assert (await post(service, old)).status_code == 202
+        assert await suppressions.find("ada@example.com") is None
+
+    new = webhook(kind) | {"id": "evt_new", "timestamp": utc_now().isoformat()}
+    await post(service, new)
+    assert await suppressions.find("ada@example.com")
