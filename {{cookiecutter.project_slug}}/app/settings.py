@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     """How many signups each process takes from one IP address."""
 
     recipient_signups_per_hour: int = Field(10, ge=1)
-    """How many signups each process takes for one mailbox, whoever sends them."""
+    """How many signups all processes together take for one mailbox, whoever sends them."""
 
     # By its old name, too, so that it is refused and not overlooked.
     database_url: SecretStr = Field(
