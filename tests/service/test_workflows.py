@@ -23,8 +23,9 @@ createLinter().then((lint) => {
 });
 """
 
-# What a runner does and this machine does not: it has uv, a broker, a PostgreSQL, and no Docker engine. The audit
-# asks a database of today's vulnerabilities, and a test must say tomorrow what it said today.
+# What a runner does and this machine does not: it has uv, a broker, a PostgreSQL, and no Docker
+# engine. The audit asks a database of today's vulnerabilities, and a test must say tomorrow what it
+# said today.
 UNRUN = re.compile(r"pipx install uv|.*docker compose up .*|docker build \.|uv audit --locked")
 
 
