@@ -109,7 +109,7 @@ class Stage:
         self.api_url = f"http://127.0.0.1:{self.api_port}"
         self.poststack_url = f"http://127.0.0.1:{self.poststack_port}"
         self.environment = self.broker.environment | {
-            "DATABASE_PATH": str(folder / "service.sqlite3"),
+            "DATABASE_URL": f"sqlite:///{folder}/service.sqlite3",
             "FASTAPI_ENV": "development",  # production refuses a PostStack without TLS
             "POSTSTACK_API_KEY": KEY,
             "POSTSTACK_BASE_URL": self.poststack_url,

@@ -15,9 +15,10 @@ COPIED = [
     ["--from=build", "/service/.venv"],
     ["pyproject.toml"],
     ["app"],
+    ["migrations"],
 ]
 """What the Dockerfile copies, which `build` does by hand."""
-ALLOWED = {"app", "pyproject.toml", "uv.lock"}
+ALLOWED = {"app", "migrations", "pyproject.toml", "uv.lock"}
 """What `.dockerignore` lets in."""
 
 
@@ -66,7 +67,8 @@ def build(project: Path, folder: Path, *options: str) -> Path:
         shutil.copy(project / name, folder)
     run(UV, *sync.split()[1:], "--quiet", *options, cwd=folder)
     (folder / "uv.lock").unlink()
-    shutil.copytree(project / "app", folder / "app")
+    for name in ("app", "migrations"):
+        shutil.copytree(project / name, folder / name)
     return folder
 
 

@@ -67,7 +67,7 @@ def edit(project: Path) -> Path:
         path = project / name
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(content, encoding="utf-8")
-    insert(project / SETTINGS, SETTING, before="    database_path: Path")
+    insert(project / SETTINGS, SETTING, before="    poststack_api_key: SecretStr")
     insert(project / "pyproject.toml", '  "markdown-it-py>=4",\n', before='  "poststack>=')
     replace(project / LAYOUT, "560px", "600px")
     return project

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from harness.bakery import run
 
 # Run by the bake's own Python.
 ASK = """
-import importlib, json, pkgutil, sqlite3, subprocess, sys
+import importlib, json, os, pkgutil, sqlite3
 import app
 from app.main import app as service
 from app.mail.message import Message
@@ -35,7 +36,8 @@ routes = {
     for path, operations in document["paths"].items()
     for method, operation in operations.items()
 }
-database = sqlite3.connect(":memory:")
+# Its migrations have made the tables, or until 0.2.0 the modules that use them.
+database = sqlite3.connect(os.environ["DATABASE_URL"].removeprefix("sqlite:///"))
 for module in pkgutil.walk_packages(app.__path__, "app."):
     schema = getattr(importlib.import_module(module.name), "SCHEMA", None)
     if isinstance(schema, str):
@@ -75,7 +77,12 @@ class Inventory:
 def take(project: Path) -> Inventory:
     """Take the inventory of an installed bake."""
     python = (".venv/bin/python", "-c")
-    asked: dict[str, Any] = json.loads(run(*python, ASK, cwd=project, FASTAPI_ENV="development"))
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            "FASTAPI_ENV": "development",
+            "DATABASE_URL": f"sqlite:///{folder}/inventory.sqlite3",
+        }
+        asked: dict[str, Any] = json.loads(run(*python, ASK, cwd=project, **settings))
     problems = run(*python, REQUIRED, cwd=project, FASTAPI_ENV="production")
     pyproject = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
     return Inventory(

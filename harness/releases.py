@@ -35,6 +35,15 @@ def releases(repository: Path = REPOSITORY) -> dict[str, str]:
     return found
 
 
+def before(text: str, path: str, repository: Path = REPOSITORY) -> str | None:
+    """Find the last commit whose file has a text that is gone; a shallow clone has none."""
+    if shallow(repository):
+        return None
+    search = ("--max-count=1", "--format=%H", f"-S{text}", "--", path)
+    removed = run("git", "log", *search, cwd=repository).strip()
+    return run("git", "rev-parse", f"{removed}^", cwd=repository).strip()
+
+
 def origins(repository: Path = REPOSITORY) -> dict[str, str]:
     """Find the commits to update from: the releases, or the last commit before there is one."""
     if shallow(repository):

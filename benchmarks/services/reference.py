@@ -6,10 +6,12 @@ Its `create_user`, which the guide leaves to the reader, is the generated servic
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
-from app.examples.signup.users import Users, open_users
+from app.database import open_database
+from app.examples.signup.users import Users
+from app.migrations import prepare_database
+from app.settings import load_settings
 from fastapi import BackgroundTasks, Depends, FastAPI, Request
 from guide import SignupBody, welcome
 from poststack import AsyncPostStack
@@ -19,15 +21,18 @@ from poststack import AsyncPostStack
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the one client."""
     async with (
-        open_users(Path(os.environ["DATABASE_PATH"])) as app.state.users,
+        open_database(settings) as database,
         AsyncPostStack(
             api_key=os.environ["POSTSTACK_API_KEY"], base_url=os.environ["POSTSTACK_BASE_URL"]
         ) as ps,
     ):
+        app.state.users = Users(database)
         app.state.poststack = ps
         yield
 
 
+settings = load_settings()
+prepare_database(settings)
 app = FastAPI(lifespan=lifespan)
 
 

@@ -46,7 +46,7 @@ def server(
     url = f"http://127.0.0.1:{port}"
     settings = {
         "PORT": port,
-        "DATABASE_PATH": str(tmp_path_factory.mktemp("browser") / "db.sqlite3"),
+        "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('browser')}/db.sqlite3",
         "RECIPIENT_SIGNUPS_PER_HOUR": "1000",
     }
     with running(installed(), DEV, f"{url}/healthz", **settings):
@@ -175,8 +175,8 @@ def test_bounce(service: str, page: Page) -> None:
 
     email_id = (page.locator("#messages a").get_attribute("href") or "").lstrip("#")
     deadline = time.monotonic() + 5
-    events = f"{service}/events/{email_id}"
-    while httpx.get(events, headers=AUTHORIZED).json()["events"] == []:
+    found = f"{service}/emails/{email_id}"
+    while httpx.get(found, headers=AUTHORIZED).json()["status"] != "bounced":
         assert time.monotonic() < deadline
     lines = [{"description": "Tea", "amount": "7.50"}]
     order = {"order_id": "1", "recipient": address, "lines": lines, "total": "7.50"}

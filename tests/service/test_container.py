@@ -44,23 +44,34 @@ def test_compose_survives(backend: str, baked: Baker) -> None:
     assert (
         set(services)
         == {
-            "none": {"api"},
-            "arq": {"api", "worker", "redis"},
-            "celery": {"api", "worker", "rabbitmq"},
+            "none": {"api", "migrate", "postgres"},
+            "arq": {"api", "worker", "migrate", "postgres", "redis"},
+            "celery": {"api", "worker", "migrate", "postgres", "rabbitmq"},
         }[backend]
     )
+    migrate = services.pop("migrate")
+    assert migrate["command"] == ["alembic", "upgrade", "heads"]
+    assert migrate["restart"] == "no"
+    assert migrate["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    for name in services.keys() & {"api", "worker"}:
+        assert "migrate" in services[name]["depends_on"]
+        assert services[name]["environment"]["DATABASE_URL"].startswith("postgresql://mail:")
+    assert migrate["environment"] == services["api"]["environment"]
     for name, service in services.items():
         assert service["restart"] == "unless-stopped", name
         assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
         for needed, condition in service.get("depends_on", {}).items():
+            if needed == "migrate":
+                assert condition == {"condition": "service_completed_successfully"}, name
+                continue
             assert condition == {"condition": "service_healthy"}, (name, needed)
             assert services[needed]["healthcheck"], needed
     if "worker" in services:
         assert services["worker"]["healthcheck"] != services["api"]["healthcheck"]
-    for broker in set(services) - {"api", "worker"}:
-        assert broker in services["api"]["depends_on"]
-        assert broker in services["worker"]["depends_on"]
-        assert services[broker]["volumes"], "without a volume a new container begins with nothing"
+    for store in set(services) - {"api", "worker"}:
+        assert store in services["api"]["depends_on"]
+        assert store in services.get("worker", services["api"])["depends_on"]
+        assert services[store]["volumes"], "without a volume a new container begins with nothing"
     if backend == "arq":
         command = " ".join(services["redis"]["command"])
         assert "--appendonly yes" in command
@@ -83,7 +94,8 @@ def test_compose_variables(backend: str, baked: Baker) -> None:
     taken = set(re.findall(r"\$\{(\w+)", (project / "compose.yaml").read_text()))
     example = (project / ".env.example").read_text()
 
-    assert bool(taken) == (backend == "celery")
+    assert ("RABBITMQ_PASSWORD" in taken) == (backend == "celery")
+    assert "POSTGRES_PASSWORD" in taken
     assert taken <= set(re.findall(r"^(?:# )?(\w+)=", example, re.MULTILINE))
 
 
@@ -93,7 +105,7 @@ def test_compose_keeps_to_itself(backend: str, baked: Baker) -> None:
     for name, service in compose(baked("cookiecutter", backend)).items():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), (name, port)
-        if name in ("api", "worker"):
+        if name in ("api", "worker", "migrate"):
             assert service["env_file"] == ".env"
 
 

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -66,6 +68,23 @@ def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
         uv_run(project, command)
 
 
+def test_add_a_table(installed: Baker, tmp_path: Path) -> None:
+    """The page's commands make migrations that pass the checks, and that run."""
+    project = copy(installed(), tmp_path)
+    page = (project / "docs/database.md").read_text()
+    lines = re.findall(r"^\$ (uv run alembic .+)$", page, re.MULTILINE)
+    assert len(lines) == 2
+
+    shell(project, "\n".join(lines))
+
+    for command in CHECKS:
+        uv_run(project, command)
+    database = tmp_path / "new.sqlite3"
+    run(UV, "run", "--no-sync", "poe", "migrate", cwd=project, DATABASE_URL=f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("INSERT INTO password_resets (id, name) VALUES ('1', 'Ada')")
+
+
 @EACH_BACKEND
 def test_examples_go(backend: str, installed: Baker, brokers: Brokers, tmp_path: Path) -> None:
     """The page's commands remove all examples; what is left is green, starts, and is silent."""
@@ -107,7 +126,9 @@ def test_one_example_goes(example: str, installed: Baker, tmp_path: Path) -> Non
     )
     script = second.replace("$ ", "").replace("example=notify", f"example={example}")
     if example == "signup":
-        script += "\n".join([first.splitlines()[1][2:], "uv run poe settings", "uv run poe fix"])
+        script += "\n".join(
+            [first.splitlines()[1][2:], "uv run poe settings", "rm -rf data", "uv run poe fix"]
+        )
 
     shell(project, script)
 

@@ -35,7 +35,7 @@ def test_fuzz(backend: str, installed: Baker, brokers: Brokers, tmp_path: Path) 
     settings = brokers(backend).settings() | {
         "FASTAPI_ENV": "development",
         "PORT": url.rpartition(":")[2],
-        "DATABASE_PATH": str(tmp_path / "service.sqlite3"),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/service.sqlite3",
         "CLIENT_SIGNUPS_PER_MINUTE": "1000000",
         "RECIPIENT_SIGNUPS_PER_HOUR": "1000000",
     }

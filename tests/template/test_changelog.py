@@ -11,7 +11,7 @@ from harness.git import commit
 from harness.inventory import take, unnamed, work
 from harness.releases import FIRST, NONE_YET, SHALLOW, clone, news, origins, releases, shallow
 
-USERS, MESSAGE = "app/examples/signup/users.py", "app/mail/message.py"
+USERS, MESSAGE = "migrations/versions/signup_0001.py", "app/mail/message.py"
 ROUTE = "app/examples/notify/router.py"
 REQUIRED = """    planted_token: str = ""
 
@@ -31,8 +31,8 @@ def test_work_is_found(installed: Baker, tmp_path: Path) -> None:
     service = template / SERVICE
     (service / ROUTE).unlink()
     replace(service / "pyproject.toml", "\nlint = ", "\nlinting = ")
-    replace(service / USERS, "    name TEXT NOT NULL,", "    name TEXT,")
-    insert(service / SETTINGS, REQUIRED, before="    database_path: Path")
+    replace(service / USERS, '"name", sa.Text, nullable=False', '"name", sa.Text')
+    insert(service / SETTINGS, REQUIRED, before="    poststack_api_key: SecretStr")
     insert(service / MESSAGE, '    planted: str = ""\n', before="    request_id: str")
     expected = {"POST /notify", "poe lint", "users", "PLANTED_TOKEN", "Message.planted"}
 

@@ -3,8 +3,12 @@
 from harness.bakery import Baker, tree
 from tools.size import count
 
-MAX_LINES = {"app": 2300, "tests": 2900, "sandbox": 1600, "total": 7460}
-"""Of a service without a queue; the goal for the total is 7,200. Make no line denser for it."""
+MAX_LINES = {"app": 3100, "tests": 3000, "sandbox": 1600, "total": 8850}
+"""Of a service without a queue. Make no line denser for it.
+
+Of these, issue 15 brought 1,400: two databases with migrations, the mail log, suppressions that an
+operator can change, limits that hold over all processes, and a page about it.
+"""
 
 
 def test_count() -> None:

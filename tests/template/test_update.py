@@ -3,16 +3,22 @@
 import json
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import copier
+import httpx
 import pytest
 
-from harness.bakery import REPOSITORY, SCRIPTS, Baker, copy_template, run, tree
+from harness.bakery import REPOSITORY, SCRIPTS, SERVICE, Baker, copy_template, run, tree
 from harness.cells import EACH_BACKEND
 from harness.edits import both_touched, edit, replace
 from harness.git import NOBODY, commit
-from harness.releases import SHALLOW, clone, origins
+from harness.ports import free_port
+from harness.processes import until
+from harness.releases import SHALLOW, before, clone, origins, releases
+from harness.server import AUTHORIZED, running
 from harness.versions import ADDED, NEW, OLD, plant
 
 # The page describes the new setting. Other tests do not ask about emails, routes or settings.
@@ -23,6 +29,7 @@ COMMANDS = (
     "mypy",
     "pytest tests/test_docs.py tests/mail/test_rendering.py tests/web/test_routes.py",
 )
+BOUNCING = "bounced@sandbox.poststack.dev"
 CHAINS = [
     ["none", "arq", "celery", "none"],
     pytest.param(["none", "celery", "arq", "none"], marks=pytest.mark.matrix),
@@ -137,17 +144,17 @@ def test_from_a_release(backend: str, version: str | None, tmp_path: Path) -> No
     if version is None:
         pytest.skip(SHALLOW)
     repository = clone(REPOSITORY, tmp_path / "template")
-    before = made(repository, version, tmp_path / "ours", backend)
+    project = made(repository, version, tmp_path / "ours", backend)
     for path in repository.iterdir():
         if path.name != ".git":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     commit(copy_template(repository), tag="999.0.0")
-    old, ours = tree(untouched(repository, version, tmp_path / "old", backend)), tree(before)
+    old, ours = tree(untouched(repository, version, tmp_path / "old", backend)), tree(project)
 
-    update(before, "999.0.0")
+    update(project, "999.0.0")
 
     new = untouched(repository, "999.0.0", tmp_path / "new", backend)
-    theirs, after = tree(new), tree(before)
+    theirs, after = tree(new), tree(project)
     expected = tree(edit(new))
     assert after.keys() == expected.keys()
     for name in after:
@@ -162,6 +169,49 @@ def untouched(template: Path, version: str, folder: Path, backend: str) -> Path:
     answers = {"queue_backend": backend}
     copier.run_copy(str(template), folder, data=answers, defaults=True, quiet=True, vcs_ref=version)
     return folder
+
+
+def test_data_come_along(tmp_path: Path, installed: Baker) -> None:
+    """A service of 0.2.0 keeps its users, its suppressions and its events."""
+    old = releases().get("0.2.0") or before("database_path: Path", f"{SERVICE}/app/settings.py")
+    if old is None:
+        pytest.skip(SHALLOW)
+    repository = clone(REPOSITORY, tmp_path / "template")
+    run("git", "tag", "--force", OLD, old, cwd=repository)
+    run("git", "checkout", "--quiet", "-B", "next", cwd=repository)
+    project = untouched(repository, OLD, tmp_path / "ours", "none")
+    commit(project)
+    url = f"http://127.0.0.1:{free_port()}"
+    # What 0.2.0 needs is among today's packages.
+    start = [str(installed() / ".venv/bin/fastapi"), "dev", "--port", url.rpartition(":")[2]]
+    ada, bob = ({"email": email, "name": "Ada"} for email in ("ada@acme.dev", BOUNCING))
+    lines = [{"description": "Tea", "amount": "7.50"}]
+    order = {"order_id": "1", "recipient": BOUNCING, "lines": lines, "total": "7.50"}
+    with running(project, start, f"{url}/healthz"):
+        first, bounced = (httpx.post(f"{url}/signup", json=each).json() for each in (ada, bob))
+        events = f"{url}/events/{bounced['email_id']}"
+        until(lambda: httpx.get(events, headers=AUTHORIZED).json()["events"], "the bounce")
+    users = rows(project, "SELECT id, email, name FROM users ORDER BY id")
+    assert len(users) == 2
+
+    copy_template(repository)
+    commit(repository, tag="999.0.0")
+    update(project, "999.0.0")
+
+    with running(project, start, f"{url}/healthz"):
+        assert httpx.post(f"{url}/signup", json=ada).json() == first
+        assert httpx.post(f"{url}/receipts", json=order, headers=AUTHORIZED).status_code == 422
+        found = httpx.get(f"{url}/emails/{bounced['email_id']}", headers=AUTHORIZED).json()
+    assert rows(project, "SELECT id, email, name FROM users ORDER BY id") == users
+    assert rows(project, "SELECT address, reason FROM suppressions") == [(BOUNCING, "hard_bounce")]
+    assert found["status"] == "bounced"
+    assert [event["type"] for event in found["events"]] == ["bounced"]
+
+
+def rows(project: Path, query: str) -> list[tuple[str, ...]]:
+    """Read a service's SQLite file."""
+    with closing(sqlite3.connect(project / "data/service.sqlite3")) as database:
+        return database.execute(query).fetchall()
 
 
 def test_cruft(tmp_path: Path) -> None:

@@ -14,7 +14,15 @@ import redis.asyncio
 # % elif cookiecutter.queue_backend == "celery"
 from kombu.utils.url import parse_url
 # % endif
-from pydantic import EmailStr, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    EmailStr,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SANDBOX_KEY = "sk_test_sandbox"
@@ -79,9 +87,13 @@ class Settings(BaseSettings):
     """How many signups each process takes from one IP address."""
 
     recipient_signups_per_hour: int = Field(10, ge=1)
-    """How many signups each process takes for one mailbox, whoever sends them."""
+    """How many signups all processes together take for one mailbox, whoever sends them."""
 
-    database_url: SecretStr = SecretStr("sqlite:///data/service.sqlite3")
+    # By its old name, too, so that it is refused and not overlooked.
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///data/service.sqlite3"),
+        validation_alias=AliasChoices("database_url", "database_path"),
+    )
     """An SQLite file, relative to the project, or with a fourth slash absolute; for several
     machines a PostgreSQL, such as `postgresql://user:password@postgres.example.com/mail`."""
 
@@ -174,7 +186,7 @@ class Settings(BaseSettings):
     def _check_database_url(cls, url: SecretStr) -> SecretStr:
         scheme, _, rest = url.get_secret_value().partition("://")
         if scheme not in ("sqlite", "postgresql", "postgres") or len(rest) < 2:
-            raise ValueError("must begin with sqlite:/// or postgresql://")
+            raise ValueError("(once DATABASE_PATH) must begin with sqlite:/// or postgresql://")
         if scheme == "sqlite" and not rest.startswith("/"):
             raise ValueError("needs three slashes before a file in the project, four before others")
         try:

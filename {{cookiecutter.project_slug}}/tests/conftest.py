@@ -38,7 +38,7 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the developer's environment variables, proxies and `.env` file."""
-    for name in (*Settings.model_fields, *PROXIES):
+    for name in (*Settings.model_fields, "database_path", *PROXIES):
         monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

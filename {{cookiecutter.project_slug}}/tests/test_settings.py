@@ -82,6 +82,9 @@ def test_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("API_KEYS", "planted-planted-planted-planted-planted-"),
         ("API_KEYS", f"{PRODUCTION['API_KEYS']}planted words-8ff2c4a1d09b4e5fb67d3c"),
         ("PORT", "planted"),
+        ("DATABASE_URL", "mysql://planted:planted@mysql/mail"),
+        ("DATABASE_URL", "sqlite://planted.sqlite3"),
+        ("DATABASE_URL", "postgresql://u:planted@db:planted/mail"),
         # % if cookiecutter.queue_backend == "arq"
         ("REDIS_URL", ""),
         ("REDIS_URL", "http://:planted@redis/0"),
@@ -104,6 +107,20 @@ def test_production_refuses(name: str, value: str, production: pytest.MonkeyPatc
 
     assert line.startswith(f"{name} ")
     assert "Value error" not in line
+
+
+@pytest.mark.parametrize("file", [True, False])
+def test_old_database_setting(file: bool, production: pytest.MonkeyPatch) -> None:
+    """Who has set `DATABASE_PATH` must not find an empty database elsewhere."""
+    if file:
+        Path(".env").write_text("DATABASE_PATH=/data/mail.sqlite3\n")
+    else:
+        production.setenv("DATABASE_PATH", "/data/mail.sqlite3")
+    cure = "DATABASE_URL (once DATABASE_PATH) must begin with sqlite:/// or postgresql://"
+    assert problems() == [cure]
+
+    production.setenv("DATABASE_URL", "sqlite:////data/mail.sqlite3")
+    assert load_settings().sqlite_path == Path("/data/mail.sqlite3")
 
 
 def test_development(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ async def test_planted(
         await post_webhook(two, two),
         await post_webhook(bounce, bounce),
         await service.post("/enqueue", json=body),  # suppressed by now
-        *[await service.get(path) for path in ("/events/em_1", "/metrics", "/readyz", "/docs")],
+        *[await service.get(path) for path in ("/emails/em_1", "/metrics", "/readyz", "/docs")],
         *[await service.get(path) for path in ("/", "/openapi.json")],
     ]
 
