@@ -3,7 +3,7 @@
 from harness.bakery import Baker, tree
 from tools.size import count
 
-MAX_LINES = {"app": 2300, "tests": 2900, "sandbox": 1600, "total": 7460}
+MAX_LINES = {"app": 2300, "tests": 2900, "sandbox": 1600, "total": 7280}
 """Of a service without a queue; the goal for the total is 7,200. Make no line denser for it."""
 
 

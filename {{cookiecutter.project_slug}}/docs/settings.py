@@ -1,4 +1,4 @@
-"""Write `settings.md` from the settings' own descriptions: `uv run poe settings`."""
+"""Write the table of `settings.md` from the settings' descriptions: `uv run poe settings`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,25 +9,11 @@ from app.settings import Settings
 
 PAGE = Path(__file__).with_suffix(".md")
 
-HEAD = """\
-# Settings
-
-```console
-$ uv run poe settings
-```
-
-writes this page from `app/settings.py`. Each setting is an environment variable, or a line in a
-file `.env` beside `pyproject.toml`. The environment wins; an empty value counts as not set. The
-service reads them at start, and refuses to start while one is missing or unsafe.
-
-| variable | default | what it does |
-|---|---|---|
-"""
-
 
 def page() -> str:
-    """Write the whole page."""
-    return HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in rows())
+    """Return the page as it stands, with the rows of its table written anew."""
+    head, line, _ = PAGE.read_text(encoding="utf-8").partition("|---|---|---|\n")
+    return head + line + "".join(f"| {' | '.join(cells)} |\n" for cells in rows())
 
 
 def rows() -> Iterator[list[str]]:
