@@ -48,7 +48,6 @@ def test_commands(backend: str, answers: str, installed: Baker, brokers: Brokers
 
     before = tree(project)
     shell(take("uv run poe fix"))
-    shell(take("uv run poe settings"))
     assert tree(project) == before
 
     dev = take("uv run fastapi dev")

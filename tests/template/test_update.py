@@ -15,9 +15,8 @@ from harness.git import NOBODY, commit
 from harness.releases import SHALLOW, clone, origins
 from harness.versions import ADDED, NEW, OLD, plant
 
-# The page describes the new setting. Other tests do not ask about emails, routes or settings.
+# Other tests do not ask about emails and routes.
 COMMANDS = (
-    "docs.settings",
     "ruff check",
     "ruff format --check",
     "mypy",
