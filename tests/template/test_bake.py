@@ -30,7 +30,6 @@ FOOTPRINT = {
     "compose.yaml",
     "docs/architecture.md",
     "docs/queue.md",
-    "docs/settings.md",
     "pyproject.toml",
     "tests/test_settings.py",
 }

@@ -21,9 +21,8 @@ from harness.releases import SHALLOW, before, clone, origins, releases
 from harness.server import AUTHORIZED, running
 from harness.versions import ADDED, NEW, OLD, plant
 
-# The page describes the new setting. Other tests do not ask about emails, routes or settings.
+# Other tests do not ask about emails and routes.
 COMMANDS = (
-    "docs.settings",
     "ruff check",
     "ruff format --check",
     "mypy",

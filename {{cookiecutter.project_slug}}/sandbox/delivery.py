@@ -66,7 +66,7 @@ class Delivery:
         if message is None or message.status not in ("queued", "sending"):
             return
         recipient, address = find_test_recipient(Email.model_validate(message.body).recipients)
-        for event in recipient.events:
+        for event in ("sent", *recipient.events):
             await asyncio.sleep(self._event_interval)
             recorded = self._store.record(message_id, event, STATUSES.get(event))
             if recorded and event in SUPPRESSING:

@@ -31,19 +31,15 @@ class SandboxMiddleware:
         self._mount = Mount(path, sandbox)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the sandbox or, like a websocket and the lifespan, to the service."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+        """Pass what is below the path to the sandbox, and all else to the service."""
+        answers = self._app
+        with_slash = {**scope, "path": scope.get("path", "") + "/"}
         match, child_scope = self._mount.matches(scope)
         if match is Match.FULL:
-            await self._mount.handle({**scope, **child_scope}, receive, send)
-            return
-        with_slash = {**scope, "path": scope["path"] + "/"}
-        if self._mount.matches(with_slash)[0] is Match.FULL:
-            await RedirectResponse(with_slash["path"])(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+            scope, answers = {**scope, **child_scope}, self._mount.app
+        elif self._mount.matches(with_slash)[0] is Match.FULL:
+            answers = RedirectResponse(with_slash["path"])
+        await answers(scope, receive, send)
 
 
 def add_headers(app: ASGIApp) -> ASGIApp:

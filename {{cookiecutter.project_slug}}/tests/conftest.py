@@ -170,11 +170,14 @@ async def router(listener: socket.socket) -> AsyncIterator[respx.MockRouter]:
             str(request.url),
             headers=list(request.headers.items()),
             content=await request.read(),
+            extensions={"client": request.get_extra_info("peername"), "target": request.raw_path},
         )
         with suppress(httpx.TransportError):
             answer = await router.async_handler(arrived)
             headers, content = answer.headers, answer.content
-            return web.Response(status=answer.status_code, headers=headers, body=content)
+            response = web.Response(status=answer.status_code, headers=headers, body=content)
+            response.enable_compression()  # if the client asks for it, as the SDK does
+            return response
         assert request.transport
         request.transport.close()
         return web.Response()

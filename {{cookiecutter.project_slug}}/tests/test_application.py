@@ -70,23 +70,27 @@ async def test_sandbox(settings: Settings, body: JSON) -> None:
     )
     app = create_app(settings)
     app.include_router(router)
-    # The test runs the lifespan, so that what it opens ends after the server.
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     async with (
-        app.router.lifespan_context(app),
+        asyncio.timeout(10),
         AsyncClient(base_url=settings.server_url, headers=AUTHORIZED) as service,
     ):
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
         first = await service.post("/send", json=body | {"recipient": bounced})
         while not await app.state.mailer.suppressions.find(bounced):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         second = await service.post("/send", json=body | {"recipient": bounced})
-        page = await service.get("/sandbox/")
+        page = await service.get("/sandbox", follow_redirects=True)
+        for link in ("static/mailbox.css", "static/mailbox.js"):
+            assert f'"{link}"' in page.text
+            assert (await service.get(page.url.join(link))).status_code == 200
+        assert problem(await service.get("/sandboxes")) == (404, "")
         mails = (await service.get("/sandbox/messages")).json()["messages"]
-        server.should_exit = True
-        await serving
+    server.should_exit = True
+    await serving
 
     assert problem(second) == (422, "")
+    assert page.url == f"{settings.sandbox_url}/"
     # The sandbox counts what it is sent again: it was not called.
     assert [(mail["id"], mail["repeats"]) for mail in mails] == [(first.json()["email_id"], 0)]
     # None of the service's middleware sees the sandbox's requests.

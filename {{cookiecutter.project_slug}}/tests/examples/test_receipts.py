@@ -6,8 +6,8 @@ import pytest
 from httpx import AsyncClient
 from respx import Route
 
-from app.examples.receipts.emails import receipt
 from app.examples.receipts.orders import Order
+from app.examples.receipts.router import receipt
 from app.mail.rendering import render
 from app.settings import Settings
 from tests.service import JSON

@@ -45,21 +45,15 @@ class Caller:
                 await asyncio.sleep(0.01)
 
 
-@pytest.fixture(scope="session")
-def shared_url(serve: Callable[[ASGIApp], str]) -> str:
-    """One sandbox for all the tests that need none of their own."""
-    return serve(create_sandbox(event_interval=0.005))
-
-
 @pytest.fixture
 async def connect(
-    serve: Callable[[ASGIApp], str], shared_url: str
+    serve: Callable[[ASGIApp], str],
 ) -> AsyncIterator[Callable[..., Awaitable[Caller]]]:
-    """Call a new sandbox with these options, or the shared one, for the time of a test."""
+    """Call a new sandbox with these options, for the time of a test."""
     async with AsyncExitStack() as stack:
 
         async def connect(**options: Any) -> Caller:
-            url = serve(create_sandbox(event_interval=0.005, **options)) if options else shared_url
+            url = serve(create_sandbox(event_interval=0.005, **options))
             sdk = AsyncPostStack("sk_test_sandbox", base_url=url, max_retries=0)
             headers = {"Authorization": "Bearer sk_test_sandbox"}
             http = httpx.AsyncClient(base_url=url, headers=headers)
@@ -72,10 +66,8 @@ async def connect(
 
 @pytest.fixture
 async def sandbox(connect: Callable[..., Awaitable[Caller]]) -> Caller:
-    """The shared sandbox, with its mailbox empty and nobody suppressed."""
-    caller = await connect()
-    await caller.http.delete("/messages")
-    return caller
+    """A sandbox of the test's own."""
+    return await connect()
 
 
 @pytest.fixture

@@ -4,12 +4,9 @@ import base64
 import logging
 from typing import Any
 
-import httpx
 import pytest
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from sandbox.main import SandboxMiddleware, create_sandbox
+from sandbox.main import create_sandbox
 
 
 @pytest.mark.parametrize(
@@ -105,29 +102,3 @@ async def test_attachment_is_a_download(sandbox: Any, email: Any) -> None:
     assert answer.headers["content-disposition"].startswith("attachment;")
     assert "na%C3%AFve%20%22x%22.html" in answer.headers["content-disposition"]
     assert (await sandbox.http.get(f"{path}/1")).status_code == 404
-
-
-async def test_service_sees_nothing_of_the_sandbox() -> None:
-    """The sandbox gets the requests below its path; the service gets everything else."""
-    seen = []
-
-    async def service(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append((scope["type"], scope.get("path")))
-        if scope["type"] == "http":
-            await Response(status_code=204)(scope, receive, send)
-
-    app = SandboxMiddleware(service, path="/sandbox", sandbox=create_sandbox())
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-        page = await client.get("/sandbox", follow_redirects=True)
-        assert page.url == "http://service/sandbox/"
-        for link in ("static/mailbox.css", "static/mailbox.js"):
-            assert f'"{link}"' in page.text
-            assert (await client.get(page.url.join(link))).status_code == 200
-        assert (await client.get("/sandbox/emails")).json()["code"] == "unauthorized"
-        assert seen == []
-
-        assert (await client.get("/sandboxes")).status_code == 204
-        for scope in ({"type": "websocket", "path": "/sandbox/"}, {"type": "lifespan"}):
-            await app(scope, None, None)  # type: ignore[arg-type]  # nothing is received or sent
-    assert seen == [("http", "/sandboxes"), ("websocket", "/sandbox/"), ("lifespan", None)]

@@ -14,13 +14,12 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"api_keys": SecretStr("new,old")})
 
 
-@pytest.mark.parametrize("key", ["new", "old"])
-async def test_rotation(key: str, service: AsyncClient) -> None:
+async def test_rotation(service: AsyncClient) -> None:
     """While keys are changed, both are valid."""
-    response = await service.get("/metrics", headers={"Authorization": f"Bearer {key}"})
-
-    assert response.status_code == 200
-    assert "mail_accepted_total" in response.text
+    for key in ("new", "old"):
+        response = await service.get("/metrics", headers={"Authorization": f"Bearer {key}"})
+        assert response.status_code == 200
+        assert "mail_accepted_total" in response.text
 
 
 @pytest.mark.parametrize(

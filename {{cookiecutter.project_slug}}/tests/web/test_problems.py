@@ -43,11 +43,6 @@ async def test_mail_errors(
     assert wire.call_count == 1
 
 
-async def test_no_time_named(service: AsyncClient, body: JSON) -> None:
-    """A caller is told to wait even when PostStack is not there to name a time."""
-    assert problem(await service.post("/send", json=body)) in {(503, "1"), (503, "2")}
-
-
 async def test_invalid_request(service: AsyncClient, body: JSON) -> None:
     """All invalid fields are listed, and the values are not sent back."""
     wrong = {"recipient": "secret value", "subject": ""}

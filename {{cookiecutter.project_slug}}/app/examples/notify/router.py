@@ -1,10 +1,12 @@
 """`POST /notify`: send in the background."""
 
+from uuid import uuid4
+
 from fastapi import APIRouter
 from pydantic import BaseModel, EmailStr, Field
 
 from app.examples.fields import PersonName
-from app.examples.notify.emails import notice
+from app.mail.message import Email
 from app.web.authentication import ApiKey
 from app.web.dependencies import MailerDep
 from app.web.problems import problem_responses
@@ -31,6 +33,11 @@ async def notify(body: NotifyRequest, mailer: MailerDep) -> NotifyResponse:
 
     Best effort: a crash loses it. 503 means that too many notices are pending.
     """
-    email = notice(body.email, body.name)
+    email = Email(
+        template="examples/notify/notice",
+        recipient=body.email,
+        idempotency_key=f"notice:{uuid4()}",  # each call is a reason of its own
+        context={"name": body.name},
+    )
     mailer.send_in_background(email)
     return NotifyResponse(idempotency_key=email.idempotency_key)

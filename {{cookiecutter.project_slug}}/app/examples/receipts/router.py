@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from app.examples.receipts.emails import receipt
 from app.examples.receipts.orders import Order
+from app.mail.message import Email
 from app.web.authentication import ApiKey
 from app.web.dependencies import MailerDep
 from app.web.problems import problem_responses
@@ -17,6 +17,16 @@ class ReceiptResponse(BaseModel):
 
     idempotency_key: str = Field(
         examples=["receipt:1001"], description="The same for each request with this order."
+    )
+
+
+def receipt(order: Order) -> Email:
+    """Confirm an order, once in 72 hours however often it is posted."""
+    return Email(
+        template="examples/receipts/receipt",
+        recipient=order.recipient,
+        idempotency_key=f"receipt:{order.order_id}",
+        context={"order": order},
     )
 
 

@@ -8,10 +8,10 @@ from pydantic import BaseModel, EmailStr, Field
 
 from app.database import DatabaseError
 from app.examples.fields import PersonName
-from app.examples.signup.emails import welcome
 from app.examples.signup.limits import Limit, RecipientLimit, network
-from app.examples.signup.users import Users
+from app.examples.signup.users import User, Users
 from app.mail.errors import SuppressedError, TransientError
+from app.mail.message import Email
 from app.web.authentication import PUBLIC
 from app.web.dependencies import MailerDep
 from app.web.problems import problem_responses
@@ -46,6 +46,21 @@ class SignupResponse(BaseModel):
     """PostStack has accepted the mail, which is not yet delivered."""
 
     email_id: str = Field(examples=["em_4f9c2b71"], description="PostStack's id of the mail.")
+
+
+def welcome(user: User) -> Email:
+    """Welcome a user, once in 72 hours however often they sign up: then PostStack forgets the key.
+
+    The key includes the content: a repeat in other words would be a conflict at PostStack, from
+    which a stranger could tell that the address is known.
+    """
+    return Email(
+        template="examples/signup/welcome",
+        recipient=user.email,
+        idempotency_key=f"welcome:{user.id}",
+        key_includes_content=True,
+        context={"name": user.name},
+    )
 
 
 @router.post("/signup", summary="Sign up", status_code=201, openapi_extra=PUBLIC)
