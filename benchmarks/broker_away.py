@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.chaos import backend_of
+from benchmarks.stage import backend_of
 from harness.ports import free_port
 from harness.server import AUTHORIZED, running
 
@@ -85,7 +85,7 @@ def main() -> None:
             settings = {
                 "FASTAPI_ENV": "development",
                 "PORT": url.rpartition(":")[2],
-                "DATABASE_PATH": f"{data}/service.sqlite3",
+                "DATABASE_URL": f"sqlite:///{data}/service.sqlite3",
                 variable: pattern.format(broker),
             }
             command = [".venv/bin/fastapi", "run"]
