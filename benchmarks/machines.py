@@ -96,8 +96,10 @@ class Machines(Stage):
 
     def close(self) -> None:
         """Stop everything."""
-        super().close()
-        self.postgresql.close()
+        try:
+            super().close()
+        finally:
+            self.postgresql.close()
 
 
 def rampage(stage: Machines, seconds: float) -> None:

@@ -105,9 +105,9 @@ class Stage:
         self.broker = BROKERS[self.backend](folder)
         self.broker_kills = 0
         homes = homes or [bake]
-        poststack_port, *self._api_ports = free_ports(1 + len(homes))
+        poststack_port, *api_ports = free_ports(1 + len(homes))
         self.poststack_url = f"http://127.0.0.1:{poststack_port}"
-        self.api_urls = [f"http://127.0.0.1:{port}" for port in self._api_ports]
+        self.api_urls = [f"http://127.0.0.1:{port}" for port in api_ports]
         self.environment = {
             **self.broker.environment,
             **settings,
@@ -129,7 +129,7 @@ class Stage:
         serve = ("uvicorn", "app.main:app", "--no-access-log", "--port")
         self.apis = [
             program(Supervised, f"api-{number}", home, *serve, str(port))
-            for number, (home, port) in enumerate(zip(homes, self._api_ports, strict=True), 1)
+            for number, (home, port) in enumerate(zip(homes, api_ports, strict=True), 1)
         ]
         self.workers = [
             program(Supervised, name, bake, *worker_command(self.backend, name))
