@@ -33,7 +33,7 @@ async def test_clocks(database: Database, message: Message) -> None:
 async def test_same_messages(settings: Settings, database_url: str, message: Message) -> None:
     """Two machines write about the same messages in opposite orders, and none stops the other."""
     settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
-    messages = [message.model_copy(update={"idempotency_key": f"test:{n}"}) for n in range(200)]
+    messages = [message.model_copy(update={"idempotency_key": f"test:{n}"}) for n in range(100)]
     async with open_database(settings) as here, open_database(settings) as there:
         logs = MailLog(here), MailLog(there)
         for _ in range(5):
