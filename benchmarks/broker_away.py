@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.chaos import backend_of
+from benchmarks.stage import backend_of
 from harness.ports import free_port
 from harness.server import AUTHORIZED, running
 

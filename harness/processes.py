@@ -21,14 +21,22 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60) -> No
 class Process:
     """A program in a process group of its own, which can be killed, frozen and started again."""
 
-    def __init__(
-        self, name: str, command: list[str], folder: Path, environment: dict[str, str], cwd: Path
+    def __init__(  # noqa: PLR0913  as `subprocess` has them
+        self,
+        name: str,
+        command: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        cwd: Path,
+        *,
+        user: str | None = None,
     ) -> None:
-        """Say what to run; `folder` is for its log."""
+        """Say what to run, and as whom if not as ourselves; `folder` is for its log."""
         self.log = folder / f"{name}.log"
         self._command = command
         self._environment = os.environ | environment
         self._cwd = cwd
+        self._user = user
         self._popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -41,6 +49,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                user=self._user,
             )
 
     def running(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -23,11 +24,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (idempotency_key) DO UPDATE
 SET email_id = excluded.email_id, status = excluded.status, attempts = excluded.attempts,
     reason = excluded.reason, updated_at = excluded.updated_at
-WHERE emails.updated_at <= excluded.updated_at
-    AND (emails.email_id IS NULL OR emails.email_id <> excluded.email_id)
+WHERE CASE WHEN emails.email_id IS NULL
+    THEN excluded.email_id IS NOT NULL OR emails.attempts < excluded.attempts
+        OR emails.updated_at <= excluded.updated_at
+    ELSE emails.email_id <> excluded.email_id AND emails.updated_at <= excluded.updated_at END
 """
 """A message that was accepted stays so, until PostStack has forgotten its key and accepts another
-under it. The worker can be faster with its row than the API with the one before."""
+under it. The worker can be faster with its row than the API with the one before; and its clock can
+be behind the API's, so that an acceptance, or a later attempt, needs no later time."""
 
 FIND = """
 SELECT idempotency_key, email_id, status, reason, created_at, updated_at
@@ -100,6 +104,8 @@ class MailLog:
     async def _write(self) -> None:
         async with self._lock:  # what comes until it is free belongs to this batch
             rows, self._rows, self._batch = self._rows, [], None
+            # In one order for all processes, which otherwise wait for each other's rows in circles.
+            rows.sort(key=itemgetter(0))
             await self._database.execute_many(RECORD, rows)
 
     async def find(self, key: str) -> Entry | None:

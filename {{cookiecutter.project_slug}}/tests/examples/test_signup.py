@@ -154,6 +154,8 @@ async def test_recipient_limit(database: Database) -> None:
     await database.fetch("UPDATE signup_windows SET ends_at = $1", utc_now())
     await here.count("ada@example.com")
     await there.count("ada@example.com")
+    with pytest.raises(HTTPException):
+        await there.count("ada@example.com")
     await here.undo("ada@example.com")
     await there.count("ada@example.com")
     with pytest.raises(HTTPException):

@@ -21,7 +21,10 @@ ON CONFLICT (mailbox) DO UPDATE SET
 RETURNING count, ends_at
 """
 
-UNDO = "UPDATE signup_windows SET count = count - 1 WHERE mailbox = $1"
+UNDO = """
+UPDATE signup_windows SET count = CASE WHEN count > $2 THEN $2 ELSE count END - 1 WHERE mailbox = $1
+"""
+"""Those that were refused are counted, too, and must not keep out the repeat of the one undone."""
 
 FORGET = "DELETE FROM signup_windows WHERE ends_at <= $1"
 
@@ -52,7 +55,7 @@ class RecipientLimit:
 
     async def undo(self, address: str) -> None:
         """Take the last signup off the count."""
-        await self._database.fetch(UNDO, mailbox(address))
+        await self._database.fetch(UNDO, mailbox(address), self._limit)
 
     async def forget(self) -> None:
         """Delete the hours that are over."""
