@@ -249,6 +249,9 @@ def main() -> None:
             well = report(stage, callers, drained)
             if not well:
                 print_logs(Path(name), callers.accepted - set(stage.mails()))
+        except Exception:  # an answer that callers do not repeat, say
+            print_logs(Path(name), ["Traceback", "Error"])
+            raise
         finally:
             stage.close()
     raise SystemExit(not well)

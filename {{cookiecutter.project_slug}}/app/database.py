@@ -128,7 +128,8 @@ class PostgreSQL:
         try:
             async with self._pool.acquire(timeout=TIMEOUT / 3) as connection:
                 yield connection
-        except (OSError, asyncpg.InterfaceError) as error:
+        # The last is asyncpg's for a connection that dies as it is taken out of the pool.
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise DatabaseError(f"PostgreSQL not reached: {error!r}") from error
         except asyncpg.PostgresError as error:
             operators = (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError)
