@@ -2,7 +2,7 @@
 
     uv run python -m benchmarks.before COMMIT [--callers 64] [--rounds 5] [--seconds 10]
 
-Both services are measured in each round, one after the other. The rates of a busy machine swing;
+Today's service runs on SQLite, and once more on a PostgreSQL that this starts. All services are measured in each round, one after the other. The rates of a busy machine swing;
 CPU time for each request, user and system, swings less.
 """
 
@@ -10,7 +10,8 @@ import argparse
 import os
 import tempfile
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +19,7 @@ from benchmarks.load import load
 from benchmarks.processes import beside, poststack, service
 from benchmarks.signup import person
 from harness.bakery import REPOSITORY, UV, bake, copy_template, run
+from harness.postgresql import PostgreSQL
 
 API_LATENCY = 0.02
 """Seconds that the stand-in for PostStack takes for an answer."""
@@ -44,6 +46,20 @@ def checked_out(commit: str, folder: Path) -> Path:
     return folder
 
 
+@contextmanager
+def migrated(project: Path, folder: Path) -> Iterator[dict[str, str]]:
+    """Start a PostgreSQL with the service's tables; gives the setting."""
+    postgresql = PostgreSQL(folder)
+    try:
+        postgresql.start()
+        settings = postgresql.environment
+        environment = {"FASTAPI_ENV": "development", **settings}
+        run(UV, "run", "alembic", "upgrade", "heads", cwd=project, **environment)
+        yield settings
+    finally:
+        postgresql.close()
+
+
 @beside()
 def measure(
     bakes: dict[str, Path], folder: Path, callers: int, rounds: int, seconds: float
@@ -56,6 +72,9 @@ def measure(
             name: stack.enter_context(service(project, "app.main:app", api.url, folder))
             for name, project in bakes.items()
         }
+        settings = stack.enter_context(migrated(bakes["now"], folder))
+        now = service(bakes["now"], "app.main:app", api.url, folder, **settings)
+        running["now, PostgreSQL"] = stack.enter_context(now)
         for port, _ in running.values():  # bytecode, templates, connections
             load(port, "/signup", callers=16, seconds=1, body=person)
         for number in range(rounds):
@@ -91,8 +110,9 @@ def main() -> None:
         found = measure(bakes, folder / "data", options.callers, options.rounds, options.seconds)
     for name, (rate, milliseconds) in found.items():
         print(f"{name}: {rate:.0f} requests a second, {milliseconds:.2f} ms of CPU for each")
-    (rate, used), (rate_before, used_before) = found["now"], found["before"]
-    print(f"requests: {rate / rate_before:.2f} times, CPU: {used / used_before:.2f} times")
+    for name, other in (("now", "before"), ("now, PostgreSQL", "now")):
+        rate, used = (mine / theirs for mine, theirs in zip(found[name], found[other], strict=True))
+        print(f"{name} against {other}: {rate:.2f} times the requests, {used:.2f} times the CPU")
 
 
 if __name__ == "__main__":
