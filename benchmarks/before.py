@@ -2,8 +2,9 @@
 
     uv run python -m benchmarks.before COMMIT [--callers 64] [--rounds 5] [--seconds 10]
 
-Today's service runs on SQLite, and once more on a PostgreSQL that this starts. All services are measured in each round, one after the other. The rates of a busy machine swing;
-CPU time for each request, user and system, swings less.
+Today's service runs on SQLite, and once more on a PostgreSQL that this starts. All are measured in
+each round, one after the other. The rates of a busy machine swing; CPU time for each request, user
+and system, swings less.
 """
 
 import argparse
