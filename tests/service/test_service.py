@@ -102,7 +102,7 @@ def test_sandbox(service: str) -> None:
 
 @BACKEND
 def test_receipt(backend: str, installed: Baker, brokers: Brokers, tmp_path: Path) -> None:
-    """With every queue, a receipt arrives in the mailbox, with its total in HTML and in text."""
+    """With every queue, a receipt arrives in the mailbox, complete, and its status says so."""
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     project = installed(backend)
@@ -123,11 +123,12 @@ def test_receipt(backend: str, installed: Baker, brokers: Brokers, tmp_path: Pat
         answer = httpx.post(f"{url}/receipts", json=order, headers=AUTHORIZED)
         assert answer.status_code == 202
         deadline = time.monotonic() + 20
-        while not (mails := httpx.get(f"{url}/sandbox/messages").json()["messages"]):
+        status = f"{url}{answer.headers['location']}"
+        while httpx.get(status, headers=AUTHORIZED).json()["status"] != "delivered":
             assert time.monotonic() < deadline, "\n".join(log.read_text() for log in logs)
             time.sleep(0.05)
+        [mail] = httpx.get(f"{url}/sandbox/messages").json()["messages"]
 
-    [mail] = mails
     assert mail["to"] == ["ada@example.com"]
     assert "Total: 7.50 EUR" in mail["body"]["text"]
     assert "7.50 EUR" in mail["body"]["html"]
