@@ -9,7 +9,8 @@ NOTIFY = {"email": "ada@example.com", "name": "Ada"}
 
 async def test_notify(service: AsyncClient, sent: Sent) -> None:
     """202 with the key of the log; two notices are two mails; a malformed recipient is refused."""
-    first, second = [await service.post("/notify", json=NOTIFY) for _ in range(2)]
+    bodies = [NOTIFY | {"name": "A" * length} for length in (1, 100)]
+    first, second = [await service.post("/notify", json=body) for body in bodies]
     assert problem(await service.post("/notify", json=NOTIFY | {"email": "ada"})) == (422, "")
 
     assert first.status_code == 202
@@ -17,4 +18,4 @@ async def test_notify(service: AsyncClient, sent: Sent) -> None:
     assert [mail["idempotency_key"] for mail in sent()] == keys
     assert len(set(keys)) == 2
     [to], text = sent()[0]["to"], sent()[0]["text"]
-    assert (to, text.splitlines()[0]) == ("ada@example.com", "Hello Ada,")
+    assert (to, text.splitlines()[0]) == ("ada@example.com", "Hello A,")
