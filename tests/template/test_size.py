@@ -3,11 +3,11 @@
 from harness.bakery import Baker, tree
 from tools.size import count
 
-MAX_LINES = {"app": 3100, "tests": 3000, "sandbox": 1600, "total": 8850}
+MAX_LINES = {"app": 3200, "tests": 4200, "sandbox": 1700, "total": 10150}
 """Of a service without a queue. Make no line denser for it.
 
-Of these, issue 15 brought 1,400: two databases with migrations, the mail log, suppressions that an
-operator can change, limits that hold over all processes, and a page about it.
+Release 0.2.0 had 2,300, 2,700, 1,600 and 7,200. Two databases with migrations, the mail log and
+suppressions that an operator can change brought the rest, half of it tests that run on both.
 """
 
 
