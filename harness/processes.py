@@ -64,6 +64,7 @@ class Process:
 
     def kill(self) -> None:
         """Kill the whole group, and wait."""
-        self.signal(signal.SIGKILL)
-        if self._popen is not None:
-            self._popen.wait()
+        if popen := self._popen:  # a supervisor may start the next one before this returns
+            with suppress(ProcessLookupError):
+                os.killpg(popen.pid, signal.SIGKILL)
+            popen.wait()
