@@ -73,7 +73,7 @@ def measure(
             name: stack.enter_context(service(project, "app.main:app", api.url, folder))
             for name, project in bakes.items()
         }
-        settings = stack.enter_context(migrated(bakes["now"], folder))
+        settings = stack.enter_context(migrated(bakes["now"], folder.parent))
         now = service(bakes["now"], "app.main:app", api.url, folder, **settings)
         running["now, PostgreSQL"] = stack.enter_context(now)
         for port, _ in running.values():  # bytecode, templates, connections

@@ -47,7 +47,7 @@ class Message(BaseModel):
     """One line of at most 998 characters, the limit of RFC 5322 section 2.1.1."""
     html: str = Field(repr=False)
     text: str = Field(repr=False)
-    idempotency_key: str = Field(min_length=1)
+    idempotency_key: str = Field(min_length=1, pattern=r"^[^\x00]+$")
     created_at: AwareDatetime = Field(default_factory=utc_now)
     """When the service took responsibility for the mail."""
     request_id: str = Field(default_factory=current_request_id)

@@ -86,6 +86,7 @@ def test_frozen(message: Message) -> None:
     """Nobody changes a message on its way, or makes one that no mail could be."""
     with pytest.raises(ValidationError):
         message.subject = "Other"  # type: ignore[misc]  # the fault that is planted here
-    for wrong in ({"subject": "a\nb"}, {"recipient": "ada"}, {"idempotency_key": ""}, {"x": 1}):
+    keys = ({"idempotency_key": key} for key in ("", "a\0b"))  # PostgreSQL takes no NUL
+    for wrong in ({"subject": "a\nb"}, {"recipient": "ada"}, {"x": 1}, *keys):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             Message.model_validate(message.model_dump() | wrong)
