@@ -86,7 +86,12 @@ def test_frozen(message: Message) -> None:
     """Nobody changes a message on its way, or makes one that no mail could be."""
     with pytest.raises(ValidationError):
         message.subject = "Other"  # type: ignore[misc]  # the fault that is planted here
-    keys = ({"idempotency_key": key} for key in ("", "a\0b"))  # PostgreSQL takes no NUL
-    for wrong in ({"subject": "a\nb"}, {"recipient": "ada"}, {"x": 1}, *keys):
+    for wrong in (
+        {"subject": "a\nb"},
+        {"recipient": "ada"},
+        {"idempotency_key": ""},
+        {"idempotency_key": "a\0b"},  # which PostgreSQL does not take
+        {"x": 1},
+    ):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             Message.model_validate(message.model_dump() | wrong)
