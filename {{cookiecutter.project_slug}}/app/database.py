@@ -46,7 +46,7 @@ class Database(Protocol):
         """
 
     async def execute_many(self, sql: str, rows: Iterable[tuple[Value, ...]]) -> None:
-        """Run one statement with the values of each row. Raises `DatabaseError`."""
+        """Run one statement, without RETURNING, with each row's values. Raises `DatabaseError`."""
 
     async def check(self) -> None:
         """Raise `DatabaseError` unless the database can be read and written."""

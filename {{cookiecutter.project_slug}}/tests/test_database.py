@@ -35,7 +35,7 @@ async def test_statements(database: Database) -> None:
     times = [NOON, NOON + timedelta(microseconds=1), NOON + timedelta(seconds=1)]
     zone = timezone(timedelta(hours=5))
     rows = [(str(number), "Zoë", time.astimezone(zone)) for number, time in enumerate(times)]
-    await database.execute_many(INSERT, reversed(rows))
+    await database.execute_many(INSERT.removesuffix(" RETURNING id\n"), reversed(rows))
 
     assert await database.fetch(INSERT, "1", "Eve", NOON, durable=True) == []
     found = await database.fetch("SELECT id, recipient FROM events WHERE time > $1", NOON)
