@@ -186,6 +186,7 @@ def test_data_come_along(tmp_path: Path, installed: Baker) -> None:
     ada, bob = ({"email": email, "name": "Ada"} for email in ("ada@acme.dev", BOUNCING))
     lines = [{"description": "Tea", "amount": "7.50"}]
     order = {"order_id": "1", "recipient": BOUNCING, "lines": lines, "total": "7.50"}
+
     def welcome_key() -> str:
         """Sign Ada up, and return the key of the last mail to her."""
         assert httpx.post(f"{url}/signup", json=ada).status_code == 201
