@@ -44,19 +44,17 @@ def prepare_database(settings: Settings) -> None:
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "FASTAPI_ENV": settings.fastapi_env,
     }
-    for _ in range(3):  # SQLite may call a file locked at once while another process opens it
-        done = subprocess.run(
-            [sys.executable, "-m", "alembic", "upgrade", "heads"],
-            cwd=PROJECT,
-            env=os.environ | chosen,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if not done.returncode:
-            return
-    reason = done.stderr.strip().rpartition("\n")[2]
-    raise SystemExit(f"The service cannot start: `alembic upgrade heads` failed: {reason}")
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "heads"],
+        cwd=PROJECT,
+        env=os.environ | chosen,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise SystemExit(f"The service cannot start: `alembic upgrade heads` failed: {reason}")
 
 
 async def behind(settings: Settings) -> bool:

@@ -18,17 +18,18 @@ from app.settings import Settings, load_settings
 LOCK = 20260203
 """Any number: PostgreSQL's name of the lock under which one process migrates, and others wait."""
 
-
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process that migrates an SQLite file."""
 
 
 def migrate(connection: Connection) -> None:
     """Run what is missing, in one transaction, while no other process does."""
-    context.configure(connection=connection)
-    with context.begin_transaction():
+    # Not Alembic's transaction, which for SQLite is one for each migration: between two of them
+    # another process made the second one's tables.
+    with connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+        context.configure(connection=connection)
         context.run_migrations()
 
 
@@ -80,9 +81,11 @@ async def run(settings: Settings) -> None:
     """Migrate the database of the settings."""
     path, url = settings.sqlite_path, settings.database_url.get_secret_value()
     engine = sqlite_engine(path) if path else postgresql_engine(url)
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(run(context.config.attributes.get("settings") or load_settings()))

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -14,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
+from sqlalchemy.exc import OperationalError
 
 from app.database import open_database
 from app.mail.suppressions import Suppressions
@@ -75,20 +77,29 @@ def test_new_file(tmp_path: Path) -> None:
         f"prepare_database(Settings(fastapi_env='development', database_url='sqlite:///{path}'))"
     )
     assert at_once(program) == [0, 0]
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         [[mode]] = connection.execute("PRAGMA journal_mode")
         versions = {name for (name,) in connection.execute("SELECT * FROM alembic_version")}
-    connection.close()
     assert mode == "wal"
     assert versions == revisions()[1]
+
+
+def test_all_or_nothing(tmp_path: Path) -> None:
+    """All migrations are one transaction, into which no other process comes."""
+    path = tmp_path / "service.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE emails (in_the_way)")
+        with pytest.raises(OperationalError, match="emails already exists"):
+            migrate(f"sqlite:///{path}")
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    assert tables == [("emails",)]
 
 
 async def test_old_file(tmp_path: Path, settings: Settings) -> None:
     """The data of a service that was made with 0.2.0 come along, with its suppressions."""
     path = tmp_path / "old.sqlite3"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.executescript(OLD_TABLES)
-    connection.close()
 
     await asyncio.to_thread(prepare_database, at(settings, path))
 
@@ -144,7 +155,6 @@ def test_downgrade(tmp_path: Path) -> None:
         fastapi_env="development", database_url=SecretStr(f"sqlite:///{path}")
     )
     command.downgrade(config, "base")
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    connection.close()
     assert not tables & {"users", "emails", "events", "suppressions"}
