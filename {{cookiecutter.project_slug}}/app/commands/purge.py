@@ -4,11 +4,10 @@ Suppressions stay. Safe to run while the service runs, and more than once.
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from app.database import DatabaseError, open_database
-from app.mail.events import Events
-from app.mail.log import MailLog
+from app.database import Database, DatabaseError, open_database
+from app.mail import events, log
 from app.mail.message import utc_now
 from app.migrations import prepare_database
 from app.settings import Settings, load_settings
@@ -18,9 +17,17 @@ async def purge(settings: Settings) -> str:
     """Delete mails that have not changed for `RETENTION_DAYS`, and their events."""
     before = utc_now() - timedelta(days=settings.retention_days)
     async with open_database(settings) as database:
-        emails = await MailLog(database).purge(before)
-        events = await Events(database).purge(before)
-    return f"Deleted {emails} emails and {events} events from before {before:%Y-%m-%d}."
+        emails = await delete(database, log.PURGE, before)
+        gone = await delete(database, events.PURGE, before)
+    return f"Deleted {emails} emails and {gone} events from before {before:%Y-%m-%d}."
+
+
+async def delete(database: Database, statement: str, before: datetime) -> int:
+    """Repeat a statement until nothing is left, so that no lock is held for long; count rows."""
+    deleted = 0
+    while rows := await database.fetch(statement, before):
+        deleted += len(rows)
+    return deleted
 
 
 def main() -> None:

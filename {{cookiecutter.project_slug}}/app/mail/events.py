@@ -72,10 +72,3 @@ class Events:
         rows = await self._database.fetch(FIND, email_id)
         events = [Event.model_validate(dict(row)) for row in rows]
         return sorted(events, key=lambda event: event.time)
-
-    async def purge(self, before: datetime) -> int:
-        """Delete what happened before a time, in small steps; return how many events that were."""
-        deleted = 0
-        while rows := await self._database.fetch(PURGE, before):
-            deleted += len(rows)
-        return deleted

@@ -123,13 +123,6 @@ class MailLog:
             return with_events(Entry(email_id=email_id, status="accepted", events=events, **times))
         return None
 
-    async def purge(self, before: datetime) -> int:
-        """Delete what has not changed since a time, in small steps; return how many rows."""
-        deleted = 0
-        while rows := await self._database.fetch(PURGE, before):
-            deleted += len(rows)
-        return deleted
-
 
 def with_events(entry: Entry) -> Entry:
     """Let the status follow from PostStack's events, if there are any."""
