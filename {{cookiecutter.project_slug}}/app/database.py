@@ -170,17 +170,13 @@ async def connect(path: Path, synchronous: str) -> AsyncIterator[aiosqlite.Conne
 
     Raises `DatabaseError`, which names the file.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = await aiosqlite.connect(path, timeout=TIMEOUT, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
-        raise DatabaseError(f"{path} cannot be opened: {error}") from error
-    try:
-        connection.row_factory = sqlite3.Row
+    async with AsyncExitStack() as stack:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connecting = aiosqlite.connect(path, timeout=TIMEOUT, isolation_level=None)
+            connection = await stack.enter_async_context(connecting)
+            connection.row_factory = sqlite3.Row
             await connection.execute(f"PRAGMA synchronous = {synchronous}")
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise DatabaseError(f"{path} cannot be opened: {error}") from error
         yield connection
-    finally:
-        await connection.close()
