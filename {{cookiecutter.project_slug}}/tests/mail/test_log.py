@@ -5,11 +5,13 @@ from datetime import timedelta
 from itertools import permutations
 
 import pytest
+from pydantic import SecretStr
 
-from app.database import Database, DatabaseError
+from app.database import Database, DatabaseError, open_database
 from app.mail.events import Event, Events, EventType
 from app.mail.log import Entry, MailLog, Outcome
 from app.mail.message import Message, utc_now
+from app.settings import Settings
 
 NOW = utc_now()
 
@@ -74,6 +76,39 @@ async def test_late(database: Database, message: Message) -> None:
     assert (await found(log)).status == "accepted"
     await log.record(message, Outcome("accepted", "em_2"))  # after 72 hours it is another mail
     assert (await found(log)).email_id == "em_2"
+
+
+async def test_clocks(database: Database, message: Message) -> None:
+    """The acceptance counts, and a later attempt, also where a worker's clock is behind."""
+    log, now = MailLog(database), utc_now()
+    late = now - timedelta(seconds=5)
+    for outcome, expected in (
+        (Outcome("queued", attempts=0, at=now), "queued"),
+        (Outcome("refused", attempts=1, at=late), "refused"),
+        (Outcome("queued", attempts=0, at=now), "queued"),  # an operator has queued it again
+        (Outcome("accepted", "em_1", attempts=1, at=late), "accepted"),
+        (Outcome("queued", attempts=2, at=now), "accepted"),
+        (Outcome("failed", attempts=3, at=now), "accepted"),
+    ):
+        await log.record(message, outcome)
+        entry = await log.find(message.idempotency_key)
+        assert entry
+        assert (entry.status, entry.email_id) == (expected, outcome.email_id or entry.email_id)
+
+
+async def test_same_messages(settings: Settings, database_url: str, message: Message) -> None:
+    """Two machines write about the same messages in opposite orders, and none stops the other."""
+    settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
+    messages = [message.model_copy(update={"idempotency_key": f"test:{n}"}) for n in range(100)]
+    async with open_database(settings) as here, open_database(settings) as there:
+        logs = MailLog(here), MailLog(there)
+        for _ in range(5):
+            await asyncio.gather(
+                *(logs[0].record(each, Outcome("queued")) for each in messages),
+                *(logs[1].record(each, Outcome("queued")) for each in reversed(messages)),
+            )
+        entries = [await logs[0].find(each.idempotency_key) for each in messages]
+    assert {entry and entry.status for entry in entries} == {"queued"}
 
 
 async def test_webhook_without_row(database: Database, message: Message) -> None:
