@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -112,47 +112,8 @@ def postgresql(folder: Path, port: int) -> Iterator[str]:
             execute(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-class Relay:
-    """A way to a PostgreSQL that can be closed, cut and silent."""
-
-    def __init__(self, url: str) -> None:
-        self._target = urlsplit(url)
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._port = 0
-        self.answering = asyncio.Event()
-        self.answering.set()
-
-    @property
-    def url(self) -> str:
-        """The PostgreSQL's URL by this way."""
-        user, at, _ = self._target.netloc.rpartition("@")
-        return self._target._replace(netloc=f"{user}{at}127.0.0.1:{self._port}").geturl()
-
-    async def listen(self) -> None:
-        """Take connections, at the port of before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        """Take no connections, and cut those that there are."""
-        self._server.close()
-        self.hang_up()
-
-    def hang_up(self) -> None:
-        """Cut all connections, as a restart does."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = self._target.hostname or "127.0.0.1", self._target.port or 5432
-        answers, requests = await asyncio.open_connection(host, port)
-        self._writers.update({writer, requests})
-        with suppress(ConnectionError):
-            await asyncio.gather(self._pass(reader, requests), self._pass(answers, writer))
-
-    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            await self.answering.wait()
-            target.write(data)
-        target.close()
+def relayed(url: str, port: int) -> str:
+    """Return the URL of a PostgreSQL by way of a port of this machine."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()

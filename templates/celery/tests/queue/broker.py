@@ -1,12 +1,11 @@
 """A RabbitMQ for the tests, and a proxy to it that can fail."""
 
-import asyncio
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from amqp.exceptions import NotFound
 from kombu.connection import Connection
 
 from tests.queue.postbox import free_port, until
+from tests.relay import Relay
 
 LOCAL_BROKER = "amqp://guest:guest@127.0.0.1:5672//"
 DELAYED = [f"celery_delayed_{level}" for level in range(28)]
@@ -116,47 +116,26 @@ def remove_delayed(url: str) -> None:
             channel.exchange_delete(exchange)
 
 
-class Proxy:
-    """Stands between the service and RabbitMQ, and can stop answering or hang up.
+class Proxy(Relay):
+    """Stands before RabbitMQ, and logs an "owner" in as guest, whom production refuses."""
 
-    It logs an "owner" in as guest, an account that production refuses.
-    """
+    @property
+    def url(self) -> str:
+        """The URL of RabbitMQ by this way."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
-    def __init__(self, broker: str) -> None:
-        self.answering = asyncio.Event()
-        self.answering.set()
-        self.url = ""
-        self._to = Connection(broker)
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Connect a caller to RabbitMQ."""
-        answers, requests = await asyncio.open_connection(self._to.hostname, self._to.port or 5672)
-        self._writers += [writer, requests]
-        await asyncio.gather(self._pipe(reader, requests), self._pipe(answers, writer))
-
-    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                await self.answering.wait()
-                writer.write(data.replace(b"owner", b"guest"))
-        writer.close()
-
-    def hang_up(self) -> None:
-        """Cut all connections, as the end of RabbitMQ would."""
-        for writer in self._writers:
-            writer.transport.abort()
+    def translate(self, data: bytes) -> bytes:
+        """See `Relay`."""
+        return data.replace(b"owner", b"guest")
 
 
 @asynccontextmanager
 async def open_proxy(broker: str) -> AsyncIterator[Proxy]:
     """Open a proxy to this RabbitMQ."""
-    proxy = Proxy(broker)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.url = f"amqp://guest:guest@127.0.0.1:{server.sockets[0].getsockname()[1]}//"
+    to = Connection(broker)
+    proxy = Proxy(to.hostname, to.port or 5672)
+    await proxy.listen()
     try:
         yield proxy
     finally:
-        proxy.answering.set()
-        proxy.hang_up()
-        server.close()
+        await proxy.close()
