@@ -25,8 +25,9 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks import generation, notify, queues, signup
+from benchmarks.processes import installed
 from benchmarks.signup import Cell, Figures
-from harness.bakery import UV, bake, copy_template, run
+from harness.bakery import copy_template
 
 CALLERS = (1, 16, 64, 256)
 FEW = 3
@@ -72,10 +73,7 @@ class Run:
     def bake(self, backend: str) -> Path:
         """Return the installed service with this queue."""
         if backend not in self._bakes:
-            answers = {"queue_backend": backend}
-            project = bake("cookiecutter", self._template, self._folder / backend, answers)
-            run(UV, "sync", "--quiet", "--compile-bytecode", cwd=project)
-            self._bakes[backend] = project
+            self._bakes[backend] = installed(backend, self._template, self._folder / backend)
         return self._bakes[backend]
 
 

@@ -8,7 +8,6 @@ and system, swings less.
 """
 
 import argparse
-import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,26 +16,13 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.load import load
-from benchmarks.processes import beside, poststack, service
+from benchmarks.processes import beside, cpu, installed, poststack, service
 from benchmarks.signup import person
-from harness.bakery import REPOSITORY, UV, bake, copy_template, run
+from harness.bakery import REPOSITORY, UV, copy_template, run
 from harness.postgresql import PostgreSQL
 
 API_LATENCY = 0.02
 """Seconds that the stand-in for PostStack takes for an answer."""
-
-
-def cpu(pid: int) -> float:
-    """Return the CPU seconds, user and system, that a process has used (proc(5), stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def installed(template: Path, folder: Path) -> Path:
-    """Bake a service without a queue, and install it."""
-    project = bake("cookiecutter", template, folder, {"queue_backend": "none"})
-    run(UV, "sync", "--quiet", "--compile-bytecode", cwd=project)
-    return project
 
 
 def checked_out(commit: str, folder: Path) -> Path:
@@ -103,9 +89,13 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        templates = {
+            "now": copy_template(folder / "now", post_gen=False),
+            "before": checked_out(options.commit, folder / "before"),
+        }
         bakes = {
-            "now": installed(copy_template(folder / "now", post_gen=False), folder / "a"),
-            "before": installed(checked_out(options.commit, folder / "before"), folder / "b"),
+            name: installed("none", template, folder / "bakes" / name)
+            for name, template in templates.items()
         }
         (folder / "data").mkdir()
         found = measure(bakes, folder / "data", options.callers, options.rounds, options.seconds)

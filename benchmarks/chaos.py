@@ -18,12 +18,11 @@ taken it, and is then killed; four times. The exit code is 1 if anything was los
 accepted, or given up, and if nothing was killed.
 """
 
-import argparse
 import asyncio
 import signal
-import sys
-import tempfile
 import time
+from argparse import ArgumentParser
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -32,8 +31,9 @@ from benchmarks.stage import (
     KILL_EVERY,
     Callers,
     Stage,
-    print_logs,
+    perform,
     print_table,
+    read_options,
     under_fire,
 )
 from harness.server import AUTHORIZED
@@ -49,12 +49,6 @@ def rampage(stage: Stage, seconds: float) -> None:
         turn += 1
         if not stage.broker_kills and time.monotonic() > start + seconds / 2:
             stage.kill_broker()
-
-
-def run_chaos(stage: Stage, messages: int, seconds: float) -> Callers:
-    """Post under fire."""
-    stage.open()
-    return under_fire(stage, rampage, messages, seconds)
 
 
 def run_idle(stage: Stage) -> Callers:
@@ -86,7 +80,7 @@ def run_idle(stage: Stage) -> Callers:
     return callers
 
 
-def report(stage: Stage, callers: Callers, drained: float, idle: bool) -> bool:
+def report(stage: Stage, callers: Callers, drained: float, *, idle: bool) -> bool:
     """Print the table; return whether all is well, and was put to the test."""
     mails = stage.mails()
     failed = stage.failed()
@@ -114,34 +108,22 @@ def report(stage: Stage, callers: Callers, drained: float, idle: bool) -> bool:
 
 def main() -> None:
     """Read the command line, and run."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("bake", type=Path)
-    parser.add_argument("--messages", type=int, default=300)
-    parser.add_argument("--seconds", type=float, default=24)
-    parser.add_argument("--quick", action="store_true", help="60 messages in 8 seconds")
+    parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--idle", action="store_true", help="freeze and kill an idle worker")
-    parser.add_argument("--redelivery", type=int, default=30, help="arq's REDELIVERY_SECONDS")
-    options = parser.parse_args()
-    if options.quick:
-        options.messages, options.seconds, options.redelivery = 60, 8, 10
-    # So that everything is stopped then, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        database = {"DATABASE_URL": f"sqlite:///{name}/service.sqlite3"}
+    options = read_options(parser, messages=60, seconds=8)
+
+    def stage_in(folder: Path) -> Stage:
+        database = {"DATABASE_URL": f"sqlite:///{folder}/service.sqlite3"}
         bake: Path = options.bake.resolve()
-        stage = Stage(bake, Path(name), redelivery=options.redelivery, settings=database)
-        try:
-            if options.idle:
-                callers = run_idle(stage)
-            else:
-                callers = run_chaos(stage, options.messages, options.seconds)
-            drained = stage.drain(callers.accepted, options.redelivery + 2)
-            well = report(stage, callers, drained, options.idle)
-            if not well:
-                print_logs(Path(name), callers.accepted - set(stage.mails()))
-        finally:
-            stage.close()
-    raise SystemExit(not well)
+        return Stage(bake, folder, redelivery=options.redelivery, settings=database)
+
+    def play(stage: Stage) -> Callers:
+        if options.idle:
+            return run_idle(stage)
+        stage.open()
+        return under_fire(stage, rampage, options.messages, options.seconds)
+
+    perform(stage_in, play, partial(report, idle=options.idle), options.redelivery)
 
 
 if __name__ == "__main__":

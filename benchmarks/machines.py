@@ -19,16 +19,13 @@ folder of their own each, and two workers. Then:
 The exit code is 1 if anything of this does not hold, or if nothing was killed.
 """
 
-import argparse
 import asyncio
 import hashlib
 import hmac
 import itertools
 import json
-import signal
-import sys
-import tempfile
 import time
+from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,8 +41,9 @@ from benchmarks.stage import (
     Stage,
     Supervised,
     order_of,
-    print_logs,
+    perform,
     print_table,
+    read_options,
     under_fire,
 )
 from harness.postgresql import PostgreSQL
@@ -229,32 +227,17 @@ def report(stage: Machines, callers: Callers, drained: float) -> bool:
 
 def main() -> None:
     """Read the command line, and run."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("bake", type=Path)
-    parser.add_argument("--messages", type=int, default=300)
-    parser.add_argument("--seconds", type=float, default=24)
-    parser.add_argument("--quick", action="store_true", help="40 messages in 6 seconds")
-    parser.add_argument("--redelivery", type=int, default=30, help="arq's REDELIVERY_SECONDS")
-    options = parser.parse_args()
-    if options.quick:
-        options.messages, options.seconds, options.redelivery = 40, 6, 10
-    # So that everything is stopped then, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        stage = Machines(options.bake.resolve(), Path(name), options.redelivery)
-        try:
-            stage.open()
-            callers = under_fire(stage, rampage, options.messages, options.seconds)
-            drained = stage.drain(callers.accepted, options.redelivery + 2)
-            well = report(stage, callers, drained)
-            if not well:
-                print_logs(Path(name), callers.accepted - set(stage.mails()))
-        except Exception:  # an answer that callers do not repeat, say
-            print_logs(Path(name), ["Traceback", "Error"])
-            raise
-        finally:
-            stage.close()
-    raise SystemExit(not well)
+    parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options = read_options(parser, messages=40, seconds=6)
+
+    def stage_in(folder: Path) -> Machines:
+        return Machines(options.bake.resolve(), folder, options.redelivery)
+
+    def play(stage: Machines) -> Callers:
+        stage.open()
+        return under_fire(stage, rampage, options.messages, options.seconds)
+
+    perform(stage_in, play, report, options.redelivery)
 
 
 if __name__ == "__main__":

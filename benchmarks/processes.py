@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from harness.bakery import REPOSITORY, SCRIPTS
+from harness.bakery import REPOSITORY, SCRIPTS, UV, bake, run
 from harness.ports import free_port
 
 SERVICES = Path(__file__).parent / "services"
@@ -131,6 +131,13 @@ def client(api: str) -> dict[str, str]:
     }
 
 
+def installed(backend: str, template: Path, folder: Path) -> Path:
+    """Bake a service with this queue, and install it with its bytecode."""
+    project = bake("cookiecutter", template, folder, {"queue_backend": backend})
+    run(UV, "sync", "--quiet", "--compile-bytecode", cwd=project)
+    return project
+
+
 @contextmanager
 def service(
     bake: Path, app: str, api: str, data: Path, **settings: str
@@ -158,3 +165,9 @@ def resident(pid: int) -> float:
         if line.startswith("VmRSS")
     ]
     return int(line.split()[1]) / 1024
+
+
+def cpu(pid: int) -> float:
+    """Return the CPU seconds, user and system, that a process has used (proc(5), stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import itertools
 import signal
+import sys
+import tempfile
 import threading
 import time
 import tomllib
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import httpx
 
@@ -264,6 +267,50 @@ def under_fire(
         asyncio.run(callers.post_all(messages, seconds * 0.75))
         killer.result()  # raises what has stopped it
     return callers
+
+
+def read_options(parser: ArgumentParser, messages: int, seconds: float) -> Namespace:
+    """Read the command line; `--quick` is so many messages in so many seconds."""
+    parser.add_argument("bake", type=Path)
+    parser.add_argument("--messages", type=int, default=300)
+    parser.add_argument("--seconds", type=float, default=24)
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{messages} messages in {seconds:g} seconds"
+    )
+    parser.add_argument("--redelivery", type=int, default=30, help="arq's REDELIVERY_SECONDS")
+    options = parser.parse_args()
+    if options.quick:
+        options.messages, options.seconds, options.redelivery = messages, seconds, 10
+    return options
+
+
+def perform(
+    stage_in: Callable[[Path], S],
+    play: Callable[[S], Callers],
+    report: Callable[[S, Callers, float], bool],
+    redelivery: int,
+) -> NoReturn:
+    """Make a stage in a folder, play, wait for the last mail, and exit with 1 unless all is well.
+
+    The logs are printed if it is not.
+    """
+    # So that everything is stopped then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        stage = stage_in(folder)
+        try:
+            callers = play(stage)
+            drained = stage.drain(callers.accepted, redelivery + 2)
+            well = report(stage, callers, drained)
+            if not well:
+                print_logs(folder, callers.accepted - set(stage.mails()))
+        except Exception:  # an answer that callers do not repeat, say
+            print_logs(folder, ["Traceback", "Error"])
+            raise
+        finally:
+            stage.close()
+    raise SystemExit(not well)
 
 
 def print_table(rows: Mapping[str, object]) -> None:
