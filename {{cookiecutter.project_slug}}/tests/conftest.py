@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -29,7 +28,7 @@ from app.mail.client import open_poststack
 from app.mail.message import Message
 from app.settings import Settings
 from tests import service as service_module
-from tests.databases import empty, migrate, postgresql
+from tests.databases import at, empty, migrate, postgresql
 from tests.service import JSON, Logged, Sent, open_client
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -64,10 +63,11 @@ def serve() -> Iterator[Callable[[ASGIApp], str]]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         running.append((server, thread))
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.002)
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        # FastAPI makes an application's routes at its first request, and for that time it changes
+        # which warnings the whole process makes errors of: not in two threads at once.
+        httpx.get(url)
+        return url
 
     yield start
     for server, _ in running:
@@ -114,8 +114,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated: Path)
 @pytest.fixture
 async def database(settings: Settings, database_url: str) -> AsyncIterator[Database]:
     """Either database, opened."""
-    update = {"database_url": SecretStr(database_url)}
-    async with open_database(settings.model_copy(update=update)) as database:
+    async with open_database(at(settings, database_url)) as database:
         yield database
 
 

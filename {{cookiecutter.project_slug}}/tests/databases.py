@@ -22,6 +22,12 @@ from app.settings import PROJECT, Settings
 LOCAL = "postgresql://127.0.0.1:5432/postgres"
 
 
+def at(settings: Settings, url: str | Path, **update: object) -> Settings:
+    """Return the settings with another database."""
+    text = f"sqlite:///{url}" if isinstance(url, Path) else url
+    return settings.model_copy(update={"database_url": SecretStr(text), **update})
+
+
 def migrate(url: str) -> None:
     """Run all migrations."""
     config = Config(toml_file=PROJECT / "pyproject.toml")

@@ -15,13 +15,12 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 
 import app.database
 from app.application import create_app
 from app.database import MAX_CONNECTIONS, Database, DatabaseError, SQLite, open_database
 from app.settings import Settings
-from tests.databases import execute, relayed
+from tests.databases import at, execute, relayed
 from tests.relay import Relay
 from tests.service import JSON, Logged, Sent, open_client, problem, router, sign, webhook
 
@@ -120,8 +119,7 @@ async def behind_relay(settings: Settings, url: str) -> AsyncIterator[tuple[Data
     address = urlsplit(url)
     relay = Relay(address.hostname, address.port or 5432)
     await relay.listen()
-    update = {"database_url": SecretStr(relayed(url, relay.port))}
-    async with open_database(settings.model_copy(update=update)) as database:
+    async with open_database(at(settings, relayed(url, relay.port))) as database:
         yield database, relay
     await relay.close()
     # asyncpg leaves errors that nobody awaits, which asyncio logs when they are collected: here,
@@ -173,8 +171,7 @@ async def test_postgresql_away(settings: Settings, postgresql_url: str) -> None:
 
 async def test_busy_pool(settings: Settings, postgresql_url: str) -> None:
     """Who finds no connection in time gets an error, and the others their answer."""
-    update = {"database_url": SecretStr(postgresql_url)}
-    async with open_database(settings.model_copy(update=update)) as database:
+    async with open_database(at(settings, postgresql_url)) as database:
         start = monotonic()
         outcomes = await asyncio.gather(
             *(database.fetch("SELECT pg_sleep(0.6)") for _ in range(5 * MAX_CONNECTIONS)),
@@ -193,8 +190,7 @@ async def test_out_of_connections(settings: Settings, postgresql_url: str) -> No
     await asyncio.to_thread(execute, postgresql_url, create)
     url = urlsplit(postgresql_url)
     netloc = f"{role}:{role}@{url.netloc.rpartition('@')[2]}"
-    update = {"database_url": SecretStr(url._replace(netloc=netloc).geturl())}
-    settings = settings.model_copy(update=update)
+    settings = at(settings, url._replace(netloc=netloc).geturl())
     try:
         async with open_database(settings) as first, open_database(settings) as second:
             await first.fetch("SELECT 1")
@@ -210,8 +206,7 @@ async def test_callers(settings: Settings, body: JSON, sent: Sent, logged: Logge
     """Without the database each caller gets a 503, no mail is sent, and the service lives."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    update = {"database_url": SecretStr(f"postgresql://u:planted@127.0.0.1:{port}/mail")}
-    service_app = create_app(settings.model_copy(update=update))
+    service_app = create_app(at(settings, f"postgresql://u:planted@127.0.0.1:{port}/mail"))
     service_app.include_router(router)
     content = json.dumps(webhook()).encode()
     headers = {"X-PostStack-Signature": sign(content, "whsec_of_the_tests")}

@@ -21,7 +21,7 @@ from app.database import open_database
 from app.mail.suppressions import Suppressions
 from app.migrations import behind, prepare_database, revisions
 from app.settings import PROJECT, Settings
-from tests.databases import execute, migrate
+from tests.databases import at, execute, migrate
 from tests.service import Logged
 
 OLD_TABLES = """
@@ -47,12 +47,6 @@ def empty_url(postgresql_url: str) -> Iterator[str]:
     execute(postgresql_url, f"CREATE DATABASE {name}")
     yield urlsplit(postgresql_url)._replace(path=f"/{name}").geturl()
     execute(postgresql_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def at(settings: Settings, url: str | Path, **update: object) -> Settings:
-    """Return the settings with another database."""
-    text = f"sqlite:///{url}" if isinstance(url, Path) else url
-    return settings.model_copy(update={"database_url": SecretStr(text), **update})
 
 
 def at_once(program: str) -> list[int]:

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from fastapi import FastAPI, HTTPException
 from httpx import ASGITransport, AsyncClient
-from pydantic import SecretStr
 from respx import Route
 
 from app.application import create_app
@@ -15,6 +14,7 @@ from app.examples.signup.router import SignupRequest
 from app.examples.signup.users import User, Users
 from app.mail.message import utc_now
 from app.settings import Settings
+from tests.databases import at
 from tests.service import Sent, open_client, problem, suppress
 
 SIGNUP = {"email": "ada@example.com", "name": "Ada"}
@@ -186,7 +186,7 @@ def test_network() -> None:
 
 async def test_users(settings: Settings, database_url: str) -> None:
     """One address is one user, for simultaneous signups from two processes, and after a restart."""
-    settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
+    settings = at(settings, database_url)
     async with open_database(settings) as here, open_database(settings) as there:
         stores = Users(here), Users(there)
         users = await asyncio.gather(

@@ -5,13 +5,13 @@ from datetime import timedelta
 from itertools import permutations
 
 import pytest
-from pydantic import SecretStr
 
 from app.database import Database, DatabaseError, open_database
 from app.mail.events import Event, Events, EventType
 from app.mail.log import Entry, MailLog, Outcome
 from app.mail.message import Message, utc_now
 from app.settings import Settings
+from tests.databases import at
 
 NOW = utc_now()
 
@@ -98,7 +98,7 @@ async def test_clocks(database: Database, message: Message) -> None:
 
 async def test_same_messages(settings: Settings, database_url: str, message: Message) -> None:
     """Two machines write about the same messages in opposite orders, and none stops the other."""
-    settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
+    settings = at(settings, database_url)
     messages = [message.model_copy(update={"idempotency_key": f"test:{n}"}) for n in range(100)]
     async with open_database(settings) as here, open_database(settings) as there:
         logs = MailLog(here), MailLog(there)

@@ -4,12 +4,12 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
-from pydantic import SecretStr
 
 from app.database import Database, open_database
 from app.mail.message import utc_now
 from app.mail.suppressions import Suppressions
 from app.settings import Settings
+from tests.databases import at
 
 ADA = "ada@example.com"
 
@@ -62,7 +62,7 @@ async def test_remove(suppressions: Suppressions, *, was_known: bool) -> None:
 
 async def test_processes(settings: Settings, database_url: str) -> None:
     """Of many who suppress or take off at once one does, and all know it at once."""
-    settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
+    settings = at(settings, database_url)
     async with open_database(settings) as here, open_database(settings) as there:
         stores, now = (Suppressions(here), Suppressions(there)), utc_now()
         added = await asyncio.gather(*(store.add(ADA, "complaint", now) for store in stores * 5))
