@@ -10,8 +10,10 @@ import sys
 import time
 from uuid import uuid4
 
+from app.database import open_database
 from app.mail.batch import send_in_batches
 from app.mail.client import open_poststack
+from app.mail.log import MailLog
 from app.mail.message import Message
 from app.mail.sender import send
 from app.queue.publisher import open_publisher
@@ -35,8 +37,9 @@ async def enqueue(count: int, pause: float) -> None:
     """Queue messages: in turn with pauses, or eight at a time."""
     settings = Settings()
     async with (
+        open_database(settings) as database,
         open_poststack(settings) as poststack,
-        open_publisher(settings, poststack) as publisher,
+        open_publisher(settings, database, poststack, MailLog(database)) as publisher,
     ):
         if pause:
             for _ in range(count):

@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with (
             open_database(settings) as database,
             open_poststack(settings) as poststack,
-            open_publisher(settings, poststack, log := MailLog(database)) as publisher,
+            open_publisher(settings, database, poststack, log := MailLog(database)) as publisher,
         ):
             app.state.database = database
             app.state.events = Events(database)

@@ -29,7 +29,7 @@ BUGS = ("22", "23", "42")
 """The classes of PostgreSQL's errors that blame the statement (its documentation, appendix A), or
 the operator: a table or a permission is missing."""
 
-Value = str | int | datetime | None
+Value = str | int | bytes | datetime | None
 
 
 class DatabaseError(Exception):

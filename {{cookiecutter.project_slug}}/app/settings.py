@@ -16,14 +16,16 @@ from kombu.utils.url import parse_url
 # % endif
 from pydantic import (
     AliasChoices,
-    EmailStr,
     Field,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
+    validate_email,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.addresses import split_name, with_name
 
 SANDBOX_KEY = "sk_test_sandbox"
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105  public, and refused in production
@@ -65,8 +67,16 @@ class Settings(BaseSettings):
     service_name: str = "{{cookiecutter.project_name}}"
     """The service's name in the emails and on the API's pages."""
 
-    sender_email: EmailStr = "{{cookiecutter.sender_email}}"
-    """The address that mail comes from; its domain must be verified in PostStack."""
+    sender_email: str = "{{cookiecutter.sender_email}}"
+    """Where mail comes from: an address, or `Name <address>`; its domain must be verified in
+    PostStack."""
+
+    reply_to: str = ""
+    """Where answers go, if not to the sender; with a name, too, if you like."""
+
+    max_attachment_bytes: int = Field(10_000_000, ge=1)
+    """The most that the attachments of one mail may have, before base64 makes a third more of it.
+    PostStack's documentation names no limit; many mail servers refuse a mail of more than 25 MB."""
 
     poststack_api_key: SecretStr = SecretStr("")
     """A key with permission to send. Without one, `fastapi dev` uses the sandbox."""
@@ -119,12 +129,16 @@ class Settings(BaseSettings):
     """The port of a worker's metrics, open to all who reach it; 0 is none."""
 
     # % endif
-    @field_validator("sender_email")
+    @field_validator("sender_email", "reply_to")
     @classmethod
-    def _refuse_placeholder(cls, address: str, info: ValidationInfo) -> str:
+    def _check_mailbox(cls, mailbox: str, info: ValidationInfo) -> str:
+        if not mailbox and info.field_name == "reply_to":
+            return ""
+        name, address = split_name(mailbox)
+        _, address = validate_email(address)
         if _in_production(info) and address.rpartition("@")[2] in PLACEHOLDER_DOMAINS:
             raise ValueError(f"is {address}, a placeholder; use an address at your own domain")
-        return address
+        return with_name(name, address)
 
     @field_validator("poststack_api_key")
     @classmethod

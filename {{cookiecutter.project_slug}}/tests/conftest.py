@@ -168,7 +168,7 @@ async def router(listener: socket.socket) -> AsyncIterator[respx.MockRouter]:
             request.method,
             str(request.url),
             headers=list(request.headers.items()),
-            content=await request.read(),
+            content=await request.content.read(),
             extensions={"client": request.get_extra_info("peername"), "target": request.raw_path},
         )
         with suppress(httpx.TransportError):
@@ -224,4 +224,4 @@ def message() -> Message:
 @pytest.fixture
 def body(message: Message) -> JSON:
     """The same as a request's body, to be changed with `|`."""
-    return message.model_dump(mode="json", exclude={"request_id"})
+    return message.model_dump(mode="json", exclude={"request_id"}, exclude_defaults=True)

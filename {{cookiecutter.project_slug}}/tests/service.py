@@ -32,6 +32,46 @@ Logged = Callable[[], list[JSON]]
 Sent = Callable[[], list[JSON]]
 """The fixture `sent`: what PostStack has received so far, oldest first."""
 
+CONTENT = "attached words"
+
+EVERYTHING: JSON = {
+    "sender": "Acme, Inc. <hello@acme.dev>",
+    "recipient": "Zoë 🎉 <ada@example.com>",
+    "cc": ["Bob <bob@example.com>"],
+    "bcc": ["archive@example.com"],
+    "reply_to": '"Help, \\"24/7\\"" <help@acme.dev>',
+    "headers": {"X-Order": "1001"},
+    "tags": ["receipt", "paid"],
+    "attachments": [
+        {"filename": "Übersicht.txt", "content_type": "text/plain", "content": CONTENT}
+    ],
+    "scheduled_at": "2031-02-03T04:05:06.789+02:00",
+    "unsubscribe": True,
+    "tracking": {"opens": True, "clicks": False},
+}
+"""What a message can have, beside its words."""
+
+ON_THE_WIRE: JSON = {
+    "from": '"Acme, Inc." <hello@acme.dev>',
+    "to": ["Zoë 🎉 <ada@example.com>"],
+    "cc": ["Bob <bob@example.com>"],
+    "bcc": ["archive@example.com"],
+    "reply_to": '"Help, \\"24/7\\"" <help@acme.dev>',
+    "headers": {"X-Order": "1001"},
+    "tags": ["receipt", "paid"],
+    "attachments": [
+        {
+            "filename": "Übersicht.txt",
+            "content_type": "text/plain",
+            "content": "YXR0YWNoZWQgd29yZHM=",
+        }
+    ],
+    "scheduled_at": "2031-02-03T02:05:06.789Z",
+    "unsubscribe": True,
+    "tracking": {"opens": True, "clicks": False},
+}
+"""The same as PostStack documents it."""
+
 router = APIRouter(
     tags=["mail"], dependencies=[ApiKey], responses=problem_responses(409, 422, 502, 503)
 )

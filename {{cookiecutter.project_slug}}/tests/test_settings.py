@@ -71,6 +71,10 @@ def test_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FASTAPI_ENV", "staging"),
         ("SENDER_EMAIL", "hello@example.com"),
         ("SENDER_EMAIL", "not an address"),
+        ("SENDER_EMAIL", "Acme <hello@example.com>"),
+        ("SENDER_EMAIL", "Acme\x07 <hello@acme.dev>"),
+        ("REPLY_TO", "help@acme.dev, sales@acme.dev"),
+        ("MAX_ATTACHMENT_BYTES", "0"),
         ("POSTSTACK_API_KEY", "planted"),
         ("POSTSTACK_API_KEY", SANDBOX_KEY),
         ("POSTSTACK_BASE_URL", "http://api.poststack.dev"),
@@ -107,6 +111,17 @@ def test_production_refuses(name: str, value: str, production: pytest.MonkeyPatc
 
     assert line.startswith(f"{name} ")
     assert "Value error" not in line
+
+
+def test_names(production: pytest.MonkeyPatch) -> None:
+    """The sender's name is kept, and in quotes where it must be."""
+    production.setenv("SENDER_EMAIL", "Acme, Inc. <hello@Acme.dev>")
+    production.setenv("REPLY_TO", "Hilfe für Käufer <help@acme.dev>")
+
+    settings = load_settings()
+
+    assert settings.sender_email == '"Acme, Inc." <hello@acme.dev>'
+    assert settings.reply_to == "Hilfe für Käufer <help@acme.dev>"
 
 
 @pytest.mark.parametrize("file", [True, False])

@@ -10,6 +10,9 @@ from app.database import Database, DatabaseError, open_database
 from app.mail import events, log
 from app.mail.message import utc_now
 from app.migrations import prepare_database
+# % if cookiecutter.queue_backend != "none"
+from app.queue import attachments
+# % endif
 from app.settings import Settings, load_settings
 
 
@@ -19,6 +22,9 @@ async def purge(settings: Settings) -> str:
     async with open_database(settings) as database:
         emails = await delete(database, log.PURGE, before)
         gone = await delete(database, events.PURGE, before)
+        # % if cookiecutter.queue_backend != "none"
+        await delete(database, attachments.PURGE, before)
+        # % endif
     return f"Deleted {emails} emails and {gone} events from before {before:%Y-%m-%d}."
 
 

@@ -18,15 +18,15 @@ from pydantic import (
     ValidationError,
 )
 
+from app.addresses import normalize_address, unicode_address
 from app.database import DatabaseError, open_database
-from app.mail.addresses import normalize_address, unicode_address
 from app.mail.client import open_poststack
-from app.mail.events import Time
-from app.mail.log import printable
+from app.mail.fields import Time
 from app.mail.message import utc_now
 from app.mail.suppressions import Suppressions
 from app.migrations import prepare_database
 from app.settings import Settings, load_settings
+from app.text import printable
 
 
 class Listed(BaseModel):
@@ -99,7 +99,7 @@ async def table(suppressions: Suppressions) -> str:
     for address, reason, email_id, since in await suppressions.list():
         time = datetime.fromisoformat(since) if isinstance(since, str) else since
         words = (f"{time.astimezone(UTC):%Y-%m-%d %H:%M}", reason, address, email_id or "")
-        lines.append(printable("  ".join(words).rstrip()) or "")
+        lines.append(printable("  ".join(words).rstrip()))
     return "\n".join(lines) or "No address is suppressed."
 
 

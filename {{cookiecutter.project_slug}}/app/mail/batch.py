@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -15,6 +15,9 @@ from app.mail.sender import SEND_TIMEOUT, error_of, payload, record_acceptance, 
 MAX_BATCH_SIZE = 100
 """Messages in one call, by PostStack's documentation of `POST /emails/batch`."""
 
+MAX_BATCH_BYTES = 10_000_000
+"""Of attachments in one call, if it has more than one message: all of it is in memory at once."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -23,9 +26,23 @@ async def send_in_batches(
 ) -> list[str | MailError]:
     """Return in the same order PostStack's email id for each message, or its error."""
     outcomes: list[str | MailError] = []
-    for start in range(0, len(messages), MAX_BATCH_SIZE):
-        outcomes += await send_batch(poststack, messages[start : start + MAX_BATCH_SIZE])
+    for batch in batches(messages):
+        outcomes += await send_batch(poststack, batch)
     return outcomes
+
+
+def batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """Divide messages into as few calls as the two limits allow, in their order."""
+    batch: list[Message] = []
+    size = 0
+    for message in messages:
+        size += message.size
+        if batch and (len(batch) == MAX_BATCH_SIZE or size > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], message.size
+        batch.append(message)
+    if batch:
+        yield batch
 
 
 async def send_batch(

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import BytesIO
+from json import dumps
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -54,22 +56,25 @@ class Connections:
         method: str,
         path: str,
         *,
+        json: Any = None,
         timeout: float,  # noqa: ASYNC109  the SDK's signature
-        **content: Any,
+        **options: Any,
     ) -> httpx.Response:
         """Make one attempt; raises `httpx.TransportError`, as the SDK expects."""
         url, limit = self._settings.base_url() + path, aiohttp.ClientTimeout(total=timeout)
+        # aiohttp writes a file piece by piece, and bytes at once, attachments and all.
+        body = None if json is None else BytesIO(dumps(json).encode())
         try:
             async with self._session.request(
-                method, url, timeout=limit, allow_redirects=False, **content
+                method, url, data=body, timeout=limit, allow_redirects=False, **options
             ) as answer:
-                body = await answer.read()
+                content = await answer.read()
         # Neither their reprs nor their stack traces, which can quote a proxy's password.
         except aiohttp.ClientResponseError as error:
             raise httpx.TransportError(f"{type(error).__name__}: {error.status}") from None
         except (aiohttp.ClientError, OSError) as error:  # a timeout is one
             raise httpx.TransportError(f"{type(error).__name__}: {error}") from None
-        return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
+        return httpx.Response(answer.status, headers=answer.raw_headers, content=content)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -4,6 +4,7 @@ MailError
     TransientError              the same message may be sent again, after a while
     PermanentError              sending it again cannot help; something must be changed first
         ConflictError           this idempotency key was used with different content
+        TooLargeError           the attachments are larger than `MAX_ATTACHMENT_BYTES`
         RecipientError          the recipient's address is at fault
             SuppressedError     which the service knows by itself
 """
@@ -40,6 +41,10 @@ class PermanentError(MailError):
 
 class ConflictError(PermanentError):
     """A different message was sent or queued under this idempotency key."""
+
+
+class TooLargeError(PermanentError):
+    """PostStack was not called: the attachments are larger than `MAX_ATTACHMENT_BYTES`."""
 
 
 class RecipientError(PermanentError):

@@ -1,12 +1,12 @@
 """What happened to a mail after PostStack had accepted it, as PostStack's webhooks report it."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.addresses import normalize_address
 from app.database import Database
-from app.mail.addresses import normalize_address
+from app.mail.fields import Time
 
 EventType = Literal["soft_bounced", "delivered", "bounced", "unsubscribed", "complained"]
 """The events that are stored, in PostStack's words; of several the last one here says what is the
@@ -19,16 +19,6 @@ SUPPRESSING: dict[EventType, str] = {
 }
 """The events after which the recipient is suppressed, and PostStack's words for the reason."""
 
-
-def in_utc(time: datetime) -> datetime:
-    """Refuse what is no time in UTC, as neither database takes it: hours of the year 0, say."""
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is out of range") from None
-
-
-Time = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 ADD = """
 INSERT INTO events (id, type, email_id, recipient, time) VALUES ($1, $2, $3, $4, $5)

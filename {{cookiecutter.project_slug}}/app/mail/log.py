@@ -8,10 +8,11 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.addresses import normalize_address
 from app.database import Database, Value
-from app.mail.addresses import normalize_address
 from app.mail.events import Event, Events, EventType
 from app.mail.message import Message, utc_now
+from app.text import printable
 
 SendStatus = Literal["queued", "accepted", "refused", "failed", "suppressed"]
 """What we know before PostStack's events: it waits in the queue; PostStack took it, or never will;
@@ -93,7 +94,7 @@ class MailLog:
                 outcome.status,
                 normalize_address(message.recipient),
                 outcome.attempts,
-                printable(outcome.reason),
+                outcome.reason and printable(outcome.reason),
                 message.created_at,
                 outcome.at,
             )
@@ -132,10 +133,3 @@ def with_events(entry: Entry) -> Entry:
     status = [kind for kind in get_args(EventType) if kind in happened][-1]
     updated_at = max(entry.updated_at, entry.events[-1].time)
     return entry.model_copy(update={"status": status, "updated_at": updated_at})
-
-
-def printable(text: str | None) -> str | None:
-    """Replace what PostgreSQL refuses, and a terminal obeys; PostStack's words may have it."""
-    if text is None:
-        return None
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

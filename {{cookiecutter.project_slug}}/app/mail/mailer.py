@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from asyncio import Semaphore
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,18 +12,15 @@ from starlette.background import BackgroundTasks
 from app import metrics
 from app.database import DatabaseError
 from app.logging import log_context
+from app.mail.backlog import Backlog
 from app.mail.batch import send_in_batches
 from app.mail.delivery import deliver, record, status_after
-from app.mail.errors import MailError, SuppressedError, TransientError
+from app.mail.errors import MailError, SuppressedError, TooLargeError
 from app.mail.log import MailLog, Outcome
 from app.mail.message import Email, Message
 from app.mail.rendering import render
 from app.mail.suppressions import Suppressions
 from app.settings import Settings
-
-MAX_PENDING = 500
-"""Background sends at once. FastAPI's background tasks have no limit of their own: behind a slow
-PostStack they fill the memory, and the last is sent long after it was asked for."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,25 +46,23 @@ class Mailer:
     publisher: Publisher
     background_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     """Those of the request."""
-    pending: Semaphore = field(default_factory=lambda: Semaphore(MAX_PENDING))
+    backlog: Backlog = field(default_factory=Backlog)
 
     async def send(self, mail: Email | Message) -> str:
         """Send, and return PostStack's email id once PostStack has accepted the mail.
 
         Raises `MailError`, or `DatabaseError` while it is not known who is suppressed.
         """
-        message = self._message(mail)
-        await self._refuse_suppressed(message)
-        return await deliver(self.poststack, self.log, message)
+        return await self._send(self._message(mail))
 
     def send_in_background(self, mail: Email | Message) -> None:
         """Send after the response, best effort: a crash loses it, and only the log has the outcome.
 
-        Raises `TransientError` while `MAX_PENDING` are under way.
+        Raises `TransientError` while the backlog is full.
         """
-        if self.pending.locked():
-            raise TransientError("too many messages wait to be sent")
-        self.background_tasks.add_task(self._send_and_log, self._message(mail))
+        message = self._message(mail)
+        self.backlog.check()
+        self.background_tasks.add_task(self._send_and_log, message)
 
     async def enqueue(self, mail: Email | Message) -> None:
         """Return once the mail is durably queued; without a queue, once PostStack has accepted it.
@@ -77,15 +71,19 @@ class Mailer:
         """
         message = self._message(mail)
         await self._refuse_suppressed(message)
-        await self.publisher.publish(message)
+        async with self.backlog.turn(message):
+            await self.publisher.publish(message)
 
     async def send_many(self, mails: Sequence[Email | Message]) -> list[str | MailError]:
         """Send in batches; return in the same order PostStack's email id or the error of each.
 
         What failed with `TransientError` may be given to this method again.
         """
-        messages = [self._message(mail) for mail in mails]
-        errors = [await self._find_suppression(message) for message in messages]
+        messages = [self._render(mail) for mail in mails]
+        errors = [
+            self._find_size_error(message) or await self._find_suppression(message)
+            for message in messages
+        ]
         allowed = [message for message, error in zip(messages, errors, strict=True) if not error]
         outcomes = await send_in_batches(self.poststack, allowed)
         await asyncio.gather(*map(self._record, allowed, outcomes))
@@ -93,14 +91,34 @@ class Mailer:
         return [error or next(sent) for error in errors]
 
     def _message(self, mail: Email | Message) -> Message:
+        message = self._render(mail)
+        if error := self._find_size_error(message):
+            raise error
+        return message
+
+    def _render(self, mail: Email | Message) -> Message:
         return mail if isinstance(mail, Message) else render(mail, self.settings)
+
+    def _find_size_error(self, message: Message) -> TooLargeError | None:
+        size, limit = message.size, self.settings.max_attachment_bytes
+        if size <= limit:
+            return None
+        with log_context(**message.log_fields):
+            logger.error("not sent: attachments of %d bytes, MAX_ATTACHMENT_BYTES=%d", size, limit)
+        return TooLargeError(f"the attachments have {size} bytes, more than {limit}")
+
+    async def _send(self, message: Message, *, in_background: bool = False) -> str:
+        await self._refuse_suppressed(message)
+        async with self.backlog.turn(message, in_background=in_background):
+            return await deliver(self.poststack, self.log, message)
 
     async def _refuse_suppressed(self, message: Message) -> None:
         if error := await self._find_suppression(message):
             raise error
 
     async def _find_suppression(self, message: Message) -> SuppressedError | None:
-        error = await self.suppressions.find(message.recipient)
+        found = [await self.suppressions.find(recipient) for recipient in message.recipients]
+        error = next(filter(None, found), None)
         if error:
             metrics.SKIPPED.inc()
             with log_context(**message.log_fields):
@@ -116,9 +134,9 @@ class Mailer:
         await record(self.log, message, written)
 
     async def _send_and_log(self, message: Message) -> None:
-        async with self.pending:
+        with self.backlog.hold(message):
             try:
-                await self.send(message)
+                await self._send(message, in_background=True)
             except SuppressedError:
                 pass  # is in the log
             except (MailError, DatabaseError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from app.mail.message import Email, Message
+from app.mail.message import Email, Envelope, Message
 from app.settings import Settings
 
 TEMPLATES = Path(__file__).parents[1]
@@ -31,22 +31,30 @@ def render(email: Email, settings: Settings) -> Message:
 
     Raises `jinja2.UndefinedError` when a template prints what the email's context does not have.
     """
+    variables = {**email.context, "service_name": settings.service_name, "lang": email.lang}
 
     def text(name: str) -> str:
         template = environment(settings.sandbox).get_template(f"{email.template}/{name}")
-        return template.render(email.context, service_name=settings.service_name)
+        return template.render(variables)
 
     # A subject is one line, whatever a name or a title brought along.
     subject, html, body = " ".join(text("subject.txt").split()), text("body.html"), text("body.txt")
-    key = email.idempotency_key
+    sender, key = email.sender or settings.sender_email, email.idempotency_key
     if email.key_includes_content:
-        content = f"{settings.sender_email}{subject}{html}{body}"
-        key = f"{key}:{sha256(content.encode()).hexdigest()[:8]}"
+        content = sha256(f"{sender}{subject}{html}{body}".encode())
+        for attachment in email.attachments:
+            content.update(attachment.content)
+        key = f"{key}:{content.hexdigest()[:8]}"
+    envelope = {name: getattr(email, name) for name in Envelope.model_fields}
     return Message(
-        sender=settings.sender_email,
-        recipient=email.recipient,
-        subject=subject,
-        html=html,
-        text=body,
-        idempotency_key=key,
+        **envelope
+        | {
+            "sender": sender,
+            "reply_to": email.reply_to or settings.reply_to or None,
+            "tags": (email.template.rpartition("/")[2],) if email.tags is None else email.tags,
+            "idempotency_key": key,
+            "subject": subject,
+            "html": html,
+            "text": body,
+        }
     )

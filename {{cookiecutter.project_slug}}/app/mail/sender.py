@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import re
+from base64 import b64encode
 from typing import Any
 
 import httpx
 from poststack import AsyncPostStack, PostStackError
 
 from app import metrics
+from app.addresses import split_name
 from app.logging import log_context
 from app.mail.errors import (
     ConflictError,
@@ -63,13 +65,33 @@ def record_acceptance(message: Message, email_id: str) -> None:
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """Write the message as PostStack's `POST /emails` takes it."""
+    """Write the message as PostStack's `POST /emails` takes it, without what it has not."""
+    optional = {
+        "cc": list(message.cc),
+        "bcc": list(message.bcc),
+        "reply_to": message.reply_to,
+        "headers": message.headers,
+        "tags": list(message.tags or ()),
+        "attachments": [
+            {
+                "filename": attachment.filename,
+                "content": b64encode(attachment.content).decode(),
+                "content_type": attachment.content_type,
+            }
+            for attachment in message.attachments
+        ],
+        "scheduled_at": message.scheduled_at
+        and message.scheduled_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "unsubscribe": message.unsubscribe,
+        "tracking": message.tracking and message.tracking.model_dump(),
+    }
     return {
         "from": message.sender,
         "to": [message.recipient],
         "subject": message.subject,
         "html": message.html,
         "text": message.text,
+        **{name: value for name, value in optional.items() if value},
         "idempotency_key": message.idempotency_key,
         # The longest that PostStack offers; a queue stops retrying before it closes.
         "idempotency_window_hours": 72,
@@ -95,8 +117,10 @@ def error_of(error: PostStackError, message: Message) -> MailError:
 
 def redact(words: str, message: Message) -> str:
     """Take out of PostStack's words what no log and no queue needs to know."""
+    names = [name for name, _ in map(split_name, message.recipients) if name]
     for pattern, name in (
         (re.escape(message.subject), "<subject>"),
+        *((re.escape(name), "<name>") for name in names),
         (r"[^\s<>\"'`,;:()]+@[^\s<>\"'`,;:()]+", "<address>"),
         (r"\b(sk|whsec)_\w+", "<secret>"),
     ):
@@ -113,11 +137,13 @@ def is_transient(error: PostStackError) -> bool:
 
 
 def blames_recipient(error: PostStackError, message: Message) -> bool:
-    """Tell the recipient's fault from the sender's, for which PostStack has one code.
+    """Tell a recipient's fault from the sender's, for which PostStack has one code.
 
     So its words decide: they name the address, or speak of a recipient or a suppression.
     """
     words = error.error.lower()
+    addresses = [address.lower() for _, address in map(split_name, message.recipients)]
     return error.status_code in (400, 422) and (
-        message.recipient.lower() in words or re.search("recipient|suppress", words) is not None
+        any(address in words for address in addresses)
+        or re.search("recipient|suppress", words) is not None
     )

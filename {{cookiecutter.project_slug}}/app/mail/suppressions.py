@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from app.addresses import normalize_address
 from app.database import Database
-from app.mail.addresses import normalize_address
 from app.mail.errors import SuppressedError
 from app.mail.message import utc_now
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, get_args
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
 
 from app.logging import log_context
-from app.mail.events import SUPPRESSING, Event, Events, EventType, Time
+from app.mail.events import SUPPRESSING, Event, Events, EventType
+from app.mail.fields import Time
 from app.mail.suppressions import Suppressions
 
 TYPES: dict[str, EventType] = {f"email.{kind}": kind for kind in get_args(EventType)}

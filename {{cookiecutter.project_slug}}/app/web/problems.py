@@ -13,7 +13,13 @@ from starlette.exceptions import HTTPException
 
 from app.database import DatabaseError
 from app.logging import current_request_id
-from app.mail.errors import ConflictError, MailError, RecipientError, TransientError
+from app.mail.errors import (
+    ConflictError,
+    MailError,
+    RecipientError,
+    TooLargeError,
+    TransientError,
+)
 from app.web.middleware import REQUEST_ID, SECURITY_HEADERS
 
 logger = logging.getLogger(__name__)
@@ -23,7 +29,7 @@ STATUS_DESCRIPTIONS = {
     401: "The API key, or the webhook's signature, is missing or invalid.",
     404: "No email has this idempotency key or id.",
     409: "This idempotency key was already used with different content.",
-    413: "The body is too long.",
+    413: "The body is too long, or the mail's attachments are too large.",
     422: "`errors` names the invalid fields; or the recipient's address is refused.",
     429: "Too many requests from this client or for this recipient.",
     500: "Internal error.",
@@ -118,6 +124,8 @@ async def on_mail_error(_: Request, error: MailError) -> JSONResponse:
             return problem(422, "The recipient's address is refused. Use another address.")
         case ConflictError():
             return problem(409, STATUS_DESCRIPTIONS[409])
+        case TooLargeError():
+            return problem(413, "The mail's attachments are too large.")
         case _:  # the fault is ours (key, sender, quota), and the log says which
             return problem(502, STATUS_DESCRIPTIONS[502])
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from httpx import AsyncClient, Request, Response
 from respx import Route
 
+from app.mail.backlog import Backlog
 from tests.service import JSON, Logged, Sent, counter, problem, suppress
 
 
@@ -67,7 +68,7 @@ async def test_background_failure(
 
 async def test_backlog(app: FastAPI, service: AsyncClient, wire: Route, body: JSON) -> None:
     """Beyond the limit callers get a 503 at once, and nothing is sent; later it is taken again."""
-    app.state.mailer = replace(app.state.mailer, pending=asyncio.Semaphore(2))
+    app.state.mailer = replace(app.state.mailer, backlog=Backlog(max_pending=2))
     free = asyncio.Event()
 
     async def slow(_: Request) -> Response:

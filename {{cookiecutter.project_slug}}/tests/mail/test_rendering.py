@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +39,7 @@ def test_message(settings: Settings) -> None:
     message = render(HELLO, settings)
 
     assert (message.sender, message.recipient) == ("sender@example.com", "ada@example.com")
+    assert (message.reply_to, message.tags) == (None, ("hello",))
     assert message.idempotency_key == "hello:1"
     assert message.subject == f"Hello {' '.join(HOSTILE.split())}"
     assert "<p>&lt;img src=x onerror=&#34;alert(1)&#34;&gt;" in message.html
@@ -47,7 +47,23 @@ def test_message(settings: Settings) -> None:
     assert message.text.splitlines() == HOSTILE.splitlines()
     assert Message.model_validate_json(message.model_dump_json()) == message
     with pytest.raises(UndefinedError, match="name"):
-        render(replace(HELLO, context={}), settings)
+        render(HELLO.model_copy(update={"context": {}}), settings)
+
+
+@pytest.mark.usefixtures("hello")
+def test_choices(settings: Settings) -> None:
+    """Sender, reply address and tags are the settings' and the email's name, or the email's own."""
+    settings = settings.model_copy(
+        update={"sender_email": "Acme <a@acme.dev>", "reply_to": "b@acme.dev"}
+    )
+    own = {"sender": "Eve <eve@acme.dev>", "reply_to": "c@acme.dev", "tags": (), "lang": "de"}
+
+    by_default, chosen = (render(each, settings) for each in (HELLO, HELLO.model_copy(update=own)))
+
+    assert (by_default.sender, by_default.reply_to) == ("Acme <a@acme.dev>", "b@acme.dev")
+    assert (chosen.sender, chosen.reply_to) == ("Eve <eve@acme.dev>", "c@acme.dev")
+    assert (by_default.tags, chosen.tags) == (("hello",), ())
+    assert ('lang="en"' in by_default.html, 'lang="de"' in chosen.html) == (True, True)
 
 
 @pytest.mark.parametrize("part", ["subject.txt", "body.html", "body.txt"])
@@ -62,7 +78,7 @@ def test_every_email(part: str) -> None:
 def test_key_with_content(hello: Path, settings: Settings) -> None:
     """The same reason in other words is another mail, where the email says so."""
     renamed = settings.model_copy(update={"service_name": "Other"})  # in the HTML alone
-    by_content = replace(HELLO, key_includes_content=True)
+    by_content = HELLO.model_copy(update={"key_includes_content": True})
 
     keys = [render(by_content, each).idempotency_key for each in (settings, settings, renamed)]
     (hello / "subject.txt").write_text("Other")

@@ -18,8 +18,8 @@ from redis import exceptions
 from redis.asyncio import ConnectionPool
 
 from app.mail.errors import ConflictError
-from app.mail.message import Message
 from app.mail.sender import payload
+from app.queue.attachments import QueuedMessage
 from app.settings import Settings
 
 EXPIRY = timedelta(days=30)
@@ -134,7 +134,10 @@ def result_to_json(result: dict[str, Any]) -> bytes:
 def digest(message: Any) -> str:
     """Tell messages apart without keeping them, by what PostStack would get."""
     try:
-        content: Any = payload(Message.model_validate(message))
+        queued = QueuedMessage.model_validate(message)
+        content: Any = payload(queued)
+        if queued.attachments:
+            content["attachments"] = [attachment.id for attachment in queued.attachments]
     except ValidationError:
         content = message  # not valid, so the worker will refuse and keep it
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

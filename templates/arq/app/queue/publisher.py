@@ -19,14 +19,17 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from arq.jobs import JobStatus
 from poststack import AsyncPostStack
 
+from app.database import Database
 from app.logging import log_context
 from app.mail.delivery import record
 from app.mail.errors import ConflictError, TransientError
 from app.mail.log import MailLog, Outcome
 from app.mail.mailer import Publisher
 from app.mail.message import Message, utc_now
+from app.queue.attachments import Attachments, QueuedMessage, to_json
 from app.queue.development import share_sandbox_url
 from app.queue.jobs import UNAVAILABLE, Queue, open_queue
 from app.settings import LOCAL_REDIS, Settings
@@ -42,29 +45,40 @@ logger = logging.getLogger(__name__)
 class ArqPublisher:
     """Puts messages into Redis."""
 
-    def __init__(self, queue: Queue, log: MailLog) -> None:
+    def __init__(self, queue: Queue, log: MailLog, attachments: Attachments) -> None:
         self._queue = queue
         self._log = log
+        self._attachments = attachments
 
     async def publish(self, message: Message) -> None:
         """Return once Redis holds the message, or if it has been sent already.
 
         Raises `TransientError` if Redis is unavailable, `ConflictError` if a different message was
-        queued under this idempotency key.
+        queued under this idempotency key, and `DatabaseError`.
         """
         began = utc_now()
         with log_context(**message.log_fields):
-            put = self._queue.put(message.idempotency_key, message.model_dump(mode="json"))
+            queued = await self._attachments.store(message)
             try:
-                is_new = await within(PUBLISH_TIMEOUT, put)
+                is_new = await within(PUBLISH_TIMEOUT, self._put(queued))
             except UNAVAILABLE as error:
                 logger.warning("not queued: %r", error)
                 raise TransientError(f"Redis not reached: {error!r}") from error
             except ConflictError as error:
                 logger.error("not queued: %s", error)  # noqa: TRY400  no bug
+                await self._attachments.delete(queued)
                 raise
             logger.info("queued" if is_new else "queued or sent already")
         await record(self._log, message, Outcome("queued", attempts=0, at=began))
+
+    async def _put(self, message: QueuedMessage) -> bool:
+        key = message.idempotency_key
+        if await self._queue.put(key, to_json(message)):
+            return True
+        # What has been sent needs no attachments, and this repeat has stored them again.
+        if message.attachments and await self._queue.status(key) is JobStatus.complete:
+            await self._attachments.delete(message)
+        return False
 
     async def check(self) -> None:
         """Raise unless Redis answers."""
@@ -73,12 +87,12 @@ class ArqPublisher:
 
 @asynccontextmanager
 async def open_publisher(
-    settings: Settings, _poststack: AsyncPostStack, log: MailLog
+    settings: Settings, database: Database, _poststack: AsyncPostStack, log: MailLog
 ) -> AsyncIterator[Publisher]:
     """Open the queue; Redis may be unavailable yet."""
     with local_redis(settings), share_sandbox_url(settings):
         async with open_queue(settings) as queue:
-            yield ArqPublisher(queue, log)
+            yield ArqPublisher(queue, log, Attachments(database))
 
 
 @contextmanager

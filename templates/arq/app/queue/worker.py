@@ -24,12 +24,14 @@ from app import metrics
 from app.database import open_database
 from app.logging import configure_logging, log_context
 from app.mail.client import open_poststack
-from app.mail.delivery import deliver, record
+from app.mail.delivery import record
 from app.mail.errors import PermanentError, TransientError
 from app.mail.log import MailLog, Outcome, SendStatus
-from app.mail.message import Message, utc_now
+from app.mail.message import utc_now
 from app.mail.sender import SEND_TIMEOUT
 from app.migrations import prepare_database
+from app.queue.attachments import Attachments, QueuedMessage
+from app.queue.delivery import Delivery
 from app.queue.jobs import UNAVAILABLE, Queue, Worker, from_json, open_queue, result_to_json
 from app.settings import Settings, load_settings
 
@@ -68,8 +70,7 @@ async def run_worker(settings: Settings, queue: Queue) -> None:
             redis_pool=queue.redis,
             ctx={
                 "queue": queue,
-                "poststack": poststack,
-                "log": MailLog(database),
+                "delivery": Delivery(poststack, MailLog(database), Attachments(database)),
                 "send_timeout": send_timeout,
             },
             job_serializer=result_to_json,
@@ -129,8 +130,8 @@ async def give_up(
     metrics.FAILED.inc()
     logger.error("given up: %s", reason)
     with suppress(ValidationError):  # what is no message has no row
-        valid = Message.model_validate(message)
-        await record(ctx["log"], valid, Outcome(status, reason=reason, attempts=attempt))
+        valid = QueuedMessage.model_validate(message)
+        await record(ctx["delivery"].log, valid, Outcome(status, reason=reason, attempts=attempt))
 
 
 async def try_to_send(ctx: dict[str, Any], message: Any) -> tuple[SendStatus, str] | None:
@@ -140,14 +141,8 @@ async def try_to_send(ctx: dict[str, Any], message: Any) -> tuple[SendStatus, st
     if utc_now() > deadline:
         return "failed", f"{GIVE_UP_AFTER} have passed"
     try:
-        valid = Message.model_validate(message)
-        await deliver(
-            ctx["poststack"],
-            ctx["log"],
-            valid,
-            attempt=ctx["job_try"],
-            seconds=ctx["send_timeout"],
-        )
+        valid = QueuedMessage.model_validate(message)
+        await ctx["delivery"].attempt(valid, ctx["job_try"], seconds=ctx["send_timeout"])
     except TransientError as error:
         delay = error.delay(ctx["job_try"])
         if utc_now() + timedelta(seconds=delay) > deadline:

@@ -10,8 +10,9 @@ import pytest
 import redis
 from starlette.types import ASGIApp
 
-from app.database import open_database
+from app.database import Database, open_database
 from app.mail.log import MailLog
+from app.queue.attachments import Attachments
 from app.queue.jobs import Queue, open_queue
 from app.queue.publisher import ArqPublisher
 from app.settings import Settings
@@ -69,13 +70,13 @@ async def queue(operator: Operator) -> AsyncIterator[Queue]:
 
 
 @pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[MailLog]:
-    """The mail log."""
+async def own_database(settings: Settings) -> AsyncIterator[Database]:
+    """The service's database."""
     async with open_database(settings) as database:
-        yield MailLog(database)
+        yield database
 
 
 @pytest.fixture
-def publisher(queue: Queue, log: MailLog) -> ArqPublisher:
+def publisher(queue: Queue, own_database: Database) -> ArqPublisher:
     """The API's way into the queue."""
-    return ArqPublisher(queue, log)
+    return ArqPublisher(queue, MailLog(own_database), Attachments(own_database))

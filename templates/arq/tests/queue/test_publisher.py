@@ -20,6 +20,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from app.application import create_app
+from app.database import Database
 from app.mail.errors import ConflictError
 from app.mail.log import MailLog
 from app.mail.message import Message
@@ -179,7 +180,7 @@ def test_local_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_sandbox_url(
     settings: Settings,
     poststack: AsyncPostStack,
-    log: MailLog,
+    own_database: Database,
     *,
     message: Message,
     operator: Operator,
@@ -190,12 +191,13 @@ async def test_sandbox_url(
     local = {"poststack_api_key": SecretStr(SANDBOX_KEY)}
     old, new = (settings.model_copy(update=local | {"port": urlsplit(url).port}) for url in urls)
 
+    shared = own_database, poststack, MailLog(own_database)
     with operator.worker(POSTSTACK_API_KEY="", POSTSTACK_BASE_URL=""):
         async with AsyncExitStack() as stack:
-            publisher = await stack.enter_async_context(open_publisher(old, poststack, log))
+            publisher = await stack.enter_async_context(open_publisher(old, *shared))
             await publisher.publish(message)
             until(lambda: keys_in(urls[0]) == ["test:1"])
-            async with open_publisher(new, poststack, log) as publisher:
+            async with open_publisher(new, *shared) as publisher:
                 await stack.aclose()  # the old one ends last, as it may
                 await publisher.publish(another(message))
                 until(lambda: keys_in(urls[1]) == ["test:2"])

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -17,9 +18,12 @@ from poststack import AsyncPostStack
 from pydantic import SecretStr
 from starlette.responses import JSONResponse
 
+from app.database import Database
 from app.mail.log import MailLog
 from app.mail.message import Message, utc_now
 from app.mail.sender import payload
+from app.queue.attachments import Attachments
+from app.queue.delivery import Delivery
 from app.queue.failed import entries
 from app.queue.jobs import Queue, Worker, from_json, open_queue, result_to_json
 from app.queue.publisher import ArqPublisher
@@ -27,7 +31,7 @@ from app.queue.worker import run, send_email
 from tests.queue.broker import relay
 from tests.queue.commands import Operator, another
 from tests.queue.postbox import Postbox, free_port, until
-from tests.service import Logged
+from tests.service import CONTENT, EVERYTHING, ON_THE_WIRE, Logged
 
 BUSY = {"error": "Busy"}
 
@@ -56,6 +60,33 @@ async def test_attempts(
     assert len(postbox.connections) == 1
     assert "\nmail_retried_total 1.0\n" in metrics
     assert "\nmail_accepted_total 2.0\n" in metrics
+
+
+async def test_everything(
+    publisher: ArqPublisher,
+    message: Message,
+    operator: Operator,
+    *,
+    postbox: Postbox,
+    own_database: Database,
+) -> None:
+    """All that a mail carries arrives. Redis has no attachment, and the database afterwards none.
+
+    A repeat is not queued again, and leaves no attachment behind.
+    """
+    full = Message.model_validate(message.model_dump() | EVERYTHING)
+    await publisher.publish(full)
+    job = operator.stored.get(f"arq:job:{operator.queue}:test:1")
+    assert CONTENT not in str(job)
+    assert await own_database.fetch("SELECT content FROM attachments")
+
+    with operator.worker():
+        until(lambda: not operator.stored.zcard(operator.queue))
+        await publisher.publish(full)
+
+    assert [body.items() >= ON_THE_WIRE.items() for body in postbox.bodies] == [True]
+    assert postbox.mails() == {"test:1": 0}
+    assert await own_database.fetch("SELECT content FROM attachments") == []
 
 
 async def test_two_workers(
@@ -241,9 +272,10 @@ async def test_killed_worker(
 
 
 @pytest.fixture
-def context(queue: Queue, poststack: AsyncPostStack, log: MailLog) -> dict[str, Any]:
+def context(queue: Queue, poststack: AsyncPostStack, own_database: Database) -> dict[str, Any]:
     """What a worker's jobs have."""
-    return {"queue": queue, "poststack": poststack, "log": log, "send_timeout": 5.0}
+    delivery = Delivery(poststack, MailLog(own_database), Attachments(own_database))
+    return {"queue": queue, "delivery": delivery, "send_timeout": 5.0}
 
 
 async def attempt(
@@ -278,7 +310,7 @@ async def test_bug(context: dict[str, Any], queue: Queue, message: Message, logg
 
     The log has the stack trace.
     """
-    broken = context | {"poststack": None}
+    broken = context | {"delivery": replace(context["delivery"], poststack=None)}
     await attempt(broken, message.model_dump(mode="json"))
     assert [key async for key, _ in entries(queue)] == ["test:1"]
     with pytest.raises(Retry):

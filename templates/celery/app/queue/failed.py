@@ -13,7 +13,8 @@ from time import monotonic, sleep
 from celery import Celery
 from kombu.message import Message as Entry
 
-from app.mail.message import Message, utc_now
+from app.mail.message import utc_now
+from app.queue.attachments import QueuedMessage
 from app.queue.connections import BROKER_ERRORS, BROKER_TIMEOUT
 from app.queue.publisher import create_celery, enqueue, failed_queue
 from app.settings import load_settings
@@ -48,11 +49,11 @@ def open_entries(celery: Celery) -> Iterator[Iterator[Entry]]:
             sleep(0.01)
 
 
-def message_of(entry: Entry) -> Message | None:
+def message_of(entry: Entry) -> QueuedMessage | None:
     """Read the message in an entry, if there is one."""
     try:
         [data], *_ = json.loads(entry.body)
-        return Message.model_validate(data)
+        return QueuedMessage.model_validate(data)
     except (TypeError, ValueError):
         return None
 

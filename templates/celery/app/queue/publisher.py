@@ -21,12 +21,14 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from poststack import AsyncPostStack
 
+from app.database import Database
 from app.logging import log_context
 from app.mail.delivery import record
 from app.mail.errors import TransientError
 from app.mail.log import MailLog, Outcome
 from app.mail.mailer import Publisher
 from app.mail.message import Message, utc_now
+from app.queue.attachments import Attachments, QueuedMessage, to_json
 from app.queue.connections import BROKER_ERRORS, ConnectionPool
 from app.queue.development import share_sandbox_url
 from app.settings import Settings
@@ -40,17 +42,24 @@ logger = logging.getLogger(__name__)
 class CeleryPublisher:
     """Puts messages into RabbitMQ."""
 
-    def __init__(self, celery: Celery, pool: ConnectionPool, log: MailLog) -> None:
+    def __init__(
+        self, celery: Celery, pool: ConnectionPool, log: MailLog, attachments: Attachments
+    ) -> None:
         self._celery = celery
         self._pool = pool
         self._log = log
+        self._attachments = attachments
 
     async def publish(self, message: Message) -> None:
-        """Return once RabbitMQ holds the message; otherwise raise `TransientError`."""
+        """Return once RabbitMQ holds the message.
+
+        Otherwise raise `TransientError`, or `DatabaseError`.
+        """
         began = utc_now()
         with log_context(**message.log_fields):
+            queued = await self._attachments.store(message)
             try:
-                await self._pool.run(partial(enqueue, self._celery, message))
+                await self._pool.run(partial(enqueue, self._celery, queued))
             except BROKER_ERRORS as error:
                 logger.warning("not queued: %r", error)
                 raise TransientError(f"RabbitMQ not reached: {error!r}") from error
@@ -67,23 +76,23 @@ class CeleryPublisher:
 
 @asynccontextmanager
 async def open_publisher(
-    settings: Settings, _poststack: AsyncPostStack, log: MailLog
+    settings: Settings, database: Database, _poststack: AsyncPostStack, log: MailLog
 ) -> AsyncIterator[Publisher]:
     """Open the publisher; RabbitMQ may still be down."""
     with share_sandbox_url(settings), create_celery(settings) as celery:
         pool = ConnectionPool(celery)
         try:
-            yield CeleryPublisher(celery, pool, log)
+            yield CeleryPublisher(celery, pool, log, Attachments(database))
         finally:
             await pool.close()
 
 
-def enqueue(celery: Celery, message: Message, connection: Connection | None = None) -> None:
+def enqueue(celery: Celery, message: QueuedMessage, connection: Connection | None = None) -> None:
     """Return once RabbitMQ has confirmed that it holds the message."""
     name = celery.conf.task_default_queue
     celery.send_task(
         "send_email",
-        [message.model_dump(mode="json")],
+        [to_json(message)],
         task_id=message.idempotency_key,  # names it in the log; it keeps no repeat away
         connection=connection,
         declare=[mail_queue(name), failed_queue(name)],

@@ -8,7 +8,7 @@ import math
 import os
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from datetime import timedelta
-from functools import cache, partial
+from functools import cache
 from threading import Lock
 from typing import Any, NoReturn, TypeVar
 
@@ -25,7 +25,6 @@ from celery.signals import (
 )
 from celery.worker.consumer import Consumer
 from kombu.message import Message as RawMessage
-from poststack import AsyncPostStack
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import ValidationError
@@ -34,12 +33,14 @@ from app import metrics
 from app.database import open_database
 from app.logging import configure_logging, log_context
 from app.mail.client import open_poststack
-from app.mail.delivery import deliver, record
+from app.mail.delivery import record
 from app.mail.errors import PermanentError, TransientError
 from app.mail.log import MailLog, Outcome, SendStatus
 from app.mail.message import Message, utc_now
 from app.mail.sender import SEND_TIMEOUT
 from app.migrations import prepare_database
+from app.queue.attachments import Attachments, QueuedMessage
+from app.queue.delivery import Delivery
 from app.queue.publisher import REDACTED, configuration, failed_queue
 from app.settings import Settings, load_settings
 
@@ -100,7 +101,7 @@ def send_email(task: Task, data: Any) -> None:
 def try_to_send(task: Task, data: Any, attempt: int) -> None:
     """Send, or raise what makes Celery do as PostStack's answer demands."""
     try:
-        message = Message.model_validate(data)
+        message = QueuedMessage.model_validate(data)
     except ValidationError as error:
         # Without the values, which are somebody's mail.
         fields = [".".join(map(str, fault["loc"])) for fault in error.errors()]
@@ -142,7 +143,7 @@ def give_up(task: Task, reason: str, status: SendStatus = "failed") -> NoReturn:
     metrics.FAILED.inc()
     logger.error("given up: %s", reason)
     with suppress(ValidationError):  # what is no message has no row
-        message = Message.model_validate(task.request.args[0])
+        message = QueuedMessage.model_validate(task.request.args[0])
         attempts = task.request.retries + 1
         client.record(message, Outcome(status, reason=reason, attempts=attempts))
     raise Ignore
@@ -174,21 +175,20 @@ class ProcessClient:
     def __init__(self) -> None:
         self._lock = Lock()
         self._stack = ExitStack()
-        self._opened: tuple[BlockingPortal, AsyncPostStack, MailLog] | None = None
+        self._opened: tuple[BlockingPortal, Delivery] | None = None
 
-    def deliver(self, message: Message, attempt: int) -> None:
+    def deliver(self, message: QueuedMessage, attempt: int) -> None:
         """Send, and wait for the outcome."""
-        portal, poststack, log = self._open()
-        attempted = partial(deliver, poststack, log, message, attempt=attempt)
-        portal.call(attempted)
+        portal, delivery = self._open()
+        portal.call(delivery.attempt, message, attempt)
 
     def record(self, message: Message, outcome: Outcome) -> None:
         """Write into the mail log what became of a message, if the log could be opened."""
         if self._opened:
-            portal, _, log = self._opened
-            portal.call(record, log, message, outcome)
+            portal, delivery = self._opened
+            portal.call(record, delivery.log, message, outcome)
 
-    def _open(self) -> tuple[BlockingPortal, AsyncPostStack, MailLog]:
+    def _open(self) -> tuple[BlockingPortal, Delivery]:
         with self._lock:
             if self._opened is None:
                 portal = self._stack.enter_context(start_blocking_portal())
@@ -198,8 +198,9 @@ class ProcessClient:
 
                 settings = worker_settings()
                 poststack = enter(open_poststack(settings, max_retries=0))  # the task retries
-                log = MailLog(enter(open_database(settings)))
-                self._opened = portal, poststack, log
+                database = enter(open_database(settings))
+                delivery = Delivery(poststack, MailLog(database), Attachments(database))
+                self._opened = portal, delivery
                 logger.info("PostStack opened by process %d", os.getpid())
             return self._opened
 

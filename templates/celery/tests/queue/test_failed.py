@@ -8,6 +8,7 @@ from kombu.connection import Connection
 from starlette.responses import JSONResponse
 
 from app.mail.message import Message, utc_now
+from app.queue.attachments import QueuedMessage
 from app.queue.failed import drop, requeue
 from app.queue.publisher import create_celery, enqueue
 from app.queue.worker import GIVE_UP_AFTER
@@ -88,7 +89,7 @@ async def test_too_old(shared: Deployment, message: Message) -> None:
     """What waited until PostStack may have forgotten its key is an operator's, and not sent."""
     changes = {"created_at": utc_now() - GIVE_UP_AFTER, "idempotency_key": "old"}
     with create_celery(shared.settings) as celery:
-        enqueue(celery, message.model_copy(update=changes))
+        enqueue(celery, QueuedMessage(**dict(message) | changes))
 
         await eventually(lambda: shared.list_failed()[-1] == "1 failed")
         assert shared.list_failed()[0].endswith("attempts: 1: 2 days, 0:00:00 have passed")

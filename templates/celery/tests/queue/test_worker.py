@@ -4,11 +4,13 @@ import asyncio
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -22,6 +24,7 @@ from app.mail.sender import payload
 from app.settings import Settings
 from tests.queue.commands import ROOT, Deployment, body, open_service
 from tests.queue.postbox import eventually
+from tests.service import EVERYTHING, ON_THE_WIRE
 
 
 async def test_sent(shared: Deployment, message: Message) -> None:
@@ -37,6 +40,21 @@ async def test_sent(shared: Deployment, message: Message) -> None:
     await eventually(lambda: re.search("accepted .+test:1", worker.log()))
     assert "ada@example.com" not in worker.log()
     assert "Hello" not in worker.log()
+
+
+async def test_everything(shared: Deployment, message: Message) -> None:
+    """All that a mail carries arrives, and the database then has no attachment any more."""
+    full = Message.model_validate(message.model_dump() | EVERYTHING)
+
+    await shared.enqueue(full, "full")
+
+    await shared.expect({"full": 0})
+    [mail] = shared.postbox.arrived("full")
+    assert mail.items() >= ON_THE_WIRE.items()
+    path = shared.settings.sqlite_path
+    assert path
+    with closing(sqlite3.connect(path, check_same_thread=False)) as database:
+        await eventually(lambda: not list(database.execute("SELECT id FROM attachments")))
 
 
 async def test_retry(shared: Deployment, message: Message) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from poststack import AsyncPostStack
 
+from app.database import Database
 from app.mail.delivery import deliver
 from app.mail.log import MailLog
 from app.mail.mailer import Publisher
@@ -33,7 +34,7 @@ class DirectPublisher:
 
 @asynccontextmanager
 async def open_publisher(
-    _: Settings, poststack: AsyncPostStack, log: MailLog
+    _settings: Settings, _database: Database, poststack: AsyncPostStack, log: MailLog
 ) -> AsyncIterator[Publisher]:
     """Open nothing: the client is the API's own."""
     yield DirectPublisher(poststack, log)

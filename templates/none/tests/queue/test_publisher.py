@@ -4,7 +4,7 @@ import httpx
 import respx
 
 from app.mail.message import Message
-from tests.service import Sent, problem
+from tests.service import EVERYTHING, JSON, ON_THE_WIRE, Sent, problem
 
 
 async def test_enqueue(
@@ -20,3 +20,10 @@ async def test_enqueue(
     first, second = sent()
     assert first == second
     assert (await service.get("/readyz")).status_code == 200  # there is no queue to be away
+
+
+async def test_everything(service: httpx.AsyncClient, body: JSON, sent: Sent) -> None:
+    """All that a mail carries arrives."""
+    assert (await service.post("/enqueue", json=body | EVERYTHING)).status_code == 202
+
+    assert sent()[0].items() >= ON_THE_WIRE.items()

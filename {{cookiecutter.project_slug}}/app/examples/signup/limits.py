@@ -9,8 +9,8 @@ from ipaddress import IPv6Address, ip_address
 
 from fastapi import HTTPException
 
+from app.addresses import normalize_address
 from app.database import Database
-from app.mail.addresses import normalize_address
 from app.mail.message import utc_now
 
 COUNT = """

@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from app.addresses import normalize_address
 from app.database import Database
-from app.mail.addresses import normalize_address
 
 ADD = """
 INSERT INTO users (id, normalized, email, name) VALUES ($1, $2, $3, $4)

@@ -1,15 +1,42 @@
-"""When two addresses are the same mailbox."""
+"""Addresses: with a name or without, and when two are the same mailbox."""
 
 import re
 import unicodedata
+from email.utils import quote
 
 import idna
 
-NAMED = re.compile(r"[^<>]*<([^<>]*)>")
-"""`Name <address>`."""
+from app.text import check_line
+
+NAMED = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^<>]*))\s*<(?P<address>[^<>]*)>')
+"""`Name <address>`; in quotes a name may have any character."""
+
+SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]')
+"""What a name may have in quotes alone, by RFC 5322 section 3.2.3."""
 
 FORBIDDEN = {"Cc", "Cs", "Zs", "Zl", "Zp"}
 """Unicode's control characters, which PostgreSQL refuses in part, surrogates and spaces."""
+
+
+def split_name(mailbox: str) -> tuple[str, str]:
+    """Take `Name <address>` apart; the name of an address alone is empty."""
+    named = NAMED.fullmatch(mailbox.strip())
+    if not named:
+        return "", mailbox.strip()
+    quoted, name = named["quoted"], named["name"]
+    name = name.strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+    return name, named["address"].strip()
+
+
+def with_name(name: str, address: str) -> str:
+    """Write `Name <address>`, with the name in quotes if it has commas, dots, brackets and such.
+
+    Raises `ValueError` for a name with line breaks, control or format characters.
+    """
+    if not name:
+        return address
+    name = f'"{quote(name)}"' if SPECIALS.search(check_line(name)) else name
+    return f"{name} <{address}>"
 
 
 def normalize_address(address: str) -> str:
@@ -21,8 +48,7 @@ def normalize_address(address: str) -> str:
 
     Raises `ValueError` for what is no address, or more than one.
     """
-    named = NAMED.fullmatch(address.strip())
-    bare = (named[1] if named else address).strip()
+    _, bare = split_name(address)
     local, _, domain = bare.removesuffix(".").rpartition("@")
     is_quoted = local.startswith('"') and local.endswith('"')
     if (

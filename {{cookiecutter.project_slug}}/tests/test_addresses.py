@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from app.mail.addresses import normalize_address, unicode_address
+from app.addresses import normalize_address, unicode_address
 
 
 @pytest.mark.parametrize(
