@@ -157,12 +157,12 @@ def service(
         yield port, running.pid
 
 
-def resident(pid: int) -> float:
-    """Return a process's memory, in MB."""
+def resident(pid: int, field: str = "VmRSS") -> float:
+    """Return a process's memory, in MB, or another of the fields in proc(5)."""
     [line] = [
         line
         for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith("VmRSS")
+        if line.startswith(field)
     ]
     return int(line.split()[1]) / 1024
 

@@ -17,5 +17,6 @@ async def test_notify(service: AsyncClient, sent: Sent) -> None:
     keys = [response.json()["idempotency_key"] for response in (first, second)]
     assert [mail["idempotency_key"] for mail in sent()] == keys
     assert len(set(keys)) == 2
-    [to], text = sent()[0]["to"], sent()[0]["text"]
-    assert (to, text.splitlines()[0]) == ("ada@example.com", "Hello A,")
+    mail = sent()[0]
+    assert (mail["to"], mail["text"].splitlines()[0]) == (["A <ada@example.com>"], "Hello A,")
+    assert (mail["unsubscribe"], mail["tags"]) == (True, ["notice"])

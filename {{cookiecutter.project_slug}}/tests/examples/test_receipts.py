@@ -10,7 +10,7 @@ from app.examples.receipts.orders import Order
 from app.examples.receipts.router import receipt
 from app.mail.rendering import render
 from app.settings import Settings
-from tests.service import JSON
+from tests.service import JSON, problem
 
 ORDER: JSON = {
     "order_id": "1001",
@@ -35,6 +35,31 @@ def test_receipt(settings: Settings) -> None:
     for words in ("ttt: 0.15 EUR", "\nG: 1234567890.90 EUR", "Total: 1234567891.05 EUR"):
         assert words in message.text
     assert "ada" not in f"{order!r} {order}"
+
+
+def test_file(settings: Settings) -> None:
+    """If asked for, it comes as a file, too."""
+    order = Order.model_validate(ORDER)
+    assert render(receipt(order), settings).attachments == ()
+
+    [file] = render(receipt(order, attach=True), settings).attachments
+
+    assert (file.filename, file.content_type) == ("order-1001.txt", "text/plain; charset=utf-8")
+    lines = file.content.decode().splitlines()
+    assert lines[0] == "Order 1001"
+    assert lines[-3:] == ["G: 1234567890.90 EUR", "", "Total: 1234567891.05 EUR"]
+
+
+@pytest.mark.parametrize(
+    "description", ["Tea\nTotal: 0.01 EUR", "Tea\u2028Milk", "\u202eTea", "Tea\x9b"]
+)
+async def test_forged_line(description: str, service: AsyncClient, wire: Route) -> None:
+    """A description stays in its line."""
+    lines = [{"description": description, "amount": "7.50"}]
+    answer = await service.post("/receipts", json=ORDER | {"lines": lines})
+
+    assert problem(answer) == (422, "")
+    assert not wire.called
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from uuid import uuid4
 from fastapi import APIRouter
 from pydantic import BaseModel, EmailStr, Field
 
+from app.addresses import with_name
 from app.examples.fields import PersonName
 from app.mail.message import Email
 from app.web.authentication import ApiKey
@@ -35,8 +36,9 @@ async def notify(body: NotifyRequest, mailer: MailerDep) -> NotifyResponse:
     """
     email = Email(
         template="examples/notify/notice",
-        recipient=body.email,
+        recipient=with_name(body.name, body.email),
         idempotency_key=f"notice:{uuid4()}",  # each call is a reason of its own
+        unsubscribe=True,  # nobody needs a notice, and who cannot leave complains of spam
         context={"name": body.name},
     )
     mailer.send_in_background(email)

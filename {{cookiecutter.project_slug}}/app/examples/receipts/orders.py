@@ -3,16 +3,22 @@
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, EmailStr, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, EmailStr, Field, StringConstraints
+
+from app.text import check_line
 
 Amount = Annotated[Decimal, Field(max_digits=12, decimal_places=2)]
-Text = StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")
+Description = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(check_line),  # so that no description adds a line of its own
+]
 
 
 class OrderLine(BaseModel):
     """One line of an order, with its price in the order's currency."""
 
-    description: Annotated[str, Text]
+    description: Description
     amount: Amount
 
 
@@ -29,3 +35,9 @@ class Order(BaseModel):
     )
     total: Amount = Field(examples=["7.50"])
     currency: str = Field("EUR", description="As in ISO 4217.", pattern=r"^[A-Z]{3}$")
+
+    def as_text(self) -> str:
+        """Write it for a file."""
+        lines = [f"{line.description}: {line.amount:.2f} {self.currency}" for line in self.lines]
+        total = f"Total: {self.total:.2f} {self.currency}"
+        return "\n".join([f"Order {self.order_id}", "", *lines, "", total, ""])
