@@ -51,7 +51,7 @@ def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
     page = (project / "docs/add-an-email.md").read_text()
     assert len(page.splitlines()) < 120
     new = {step["file"]: step["code"] for step in FILE.finditer(page)}
-    assert len(new) == len(re.findall(r"^```(?!console)\w+$", page, re.MULTILINE)) == 6
+    assert len(new) == len(re.findall(r"^```(?!console)\w+$", page, re.MULTILINE)) == 7
     for name, code in new.items():
         path = project / name
         assert not path.exists()
@@ -59,11 +59,11 @@ def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
         path.write_text(code)
 
     assert re.findall(r"^\$ uv run (.+)$", page, re.MULTILINE) == [
-        "pytest tests/test_password_resets.py",
+        "pytest tests/test_invitations.py",
         "poe check",
     ]
     # Its parts, with the tests that find a new email; the others are the same for every bake.
-    asking = "tests/test_password_resets.py tests/test_docs.py tests/web/test_routes.py"
+    asking = "tests/test_invitations.py tests/test_docs.py tests/web/test_routes.py"
     for command in (*CHECKS, f"pytest {asking} tests/mail/test_rendering.py"):
         uv_run(project, command)
 
@@ -82,7 +82,7 @@ def test_add_a_table(installed: Baker, tmp_path: Path) -> None:
     database = tmp_path / "new.sqlite3"
     run(UV, "run", "--no-sync", "poe", "migrate", cwd=project, DATABASE_URL=f"sqlite:///{database}")
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute("INSERT INTO password_resets (id, name) VALUES ('1', 'Ada')")
+        connection.execute("INSERT INTO invitations (id, name) VALUES ('1', 'Ada')")
 
 
 @EACH_BACKEND
