@@ -20,7 +20,7 @@ from harness.server import running
 
 # Each code block of the page but the commands is a new file, which the line before it names.
 FILE = re.compile(r"^`(?P<file>[^`]+)`:\n\n```\w+\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-EXAMPLES = {"signup", "notify", "receipts"}
+EXAMPLES = {"signup", "notify", "receipts", "password_resets"}
 CHECKS = ("poe lint", "poe format", "poe types")
 
 
@@ -43,6 +43,11 @@ def mentions(project: Path, words: Iterable[str]) -> set[str]:
     """Find the files that speak of these words."""
     found = re.compile("|".join(words))
     return {name for name, content in tree(project).items() if found.search(content.decode())}
+
+
+def paths(example: str) -> set[str]:
+    """Return how an example's folder and its route begin."""
+    return {f"/{example}", f"/{example.replace('_', '-')}"}
 
 
 def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
@@ -105,7 +110,7 @@ def test_examples_go(backend: str, installed: Baker, brokers: Brokers, tmp_path:
     assert "Required test coverage of 95.0% reached" in printed
     for command in CHECKS:
         uv_run(project, command)
-    words = [*(f"/{name}" for name in EXAMPLES), *EXAMPLES - {"notify"}]
+    words = {word for name in EXAMPLES for word in paths(name)} | {"signup", "receipts"}
     assert mentions(project, words) <= {"docs/make-it-yours.md"}
     url = f"http://127.0.0.1:{free_port()}"
     dev = (UV, "run", "--no-sync", "fastapi", "dev", "--port", url.rpartition(":")[2])
@@ -131,7 +136,7 @@ def test_one_example_goes(example: str, installed: Baker, tmp_path: Path) -> Non
 
     for command in (*CHECKS, "pytest tests/examples tests/test_docs.py tests/web/test_routes.py"):
         uv_run(project, command)
-    assert mentions(project, [f"/{example}"]) <= {"docs/make-it-yours.md"}
+    assert mentions(project, paths(example)) <= {"docs/make-it-yours.md"}
 
 
 @pytest.fixture(scope="session")
