@@ -202,7 +202,7 @@ def test_home(service: str, page: Page) -> None:
     page.goto("/")
 
     figures = page.locator("figure")
-    expect(figures).to_have_count(3)
+    expect(figures).to_have_count(4)
     for figure in figures.all():
         command = figure.locator("pre").inner_text()
         assert command.startswith(f"curl {service}/")

@@ -20,7 +20,7 @@ from harness.server import running
 
 # Each code block of the page but the commands is a new file, which the line before it names.
 FILE = re.compile(r"^`(?P<file>[^`]+)`:\n\n```\w+\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-EXAMPLES = {"signup", "notify", "receipts"}
+EXAMPLES = {"signup", "notify", "receipts", "password_resets"}
 CHECKS = ("poe lint", "poe format", "poe types")
 
 
@@ -45,13 +45,18 @@ def mentions(project: Path, words: Iterable[str]) -> set[str]:
     return {name for name, content in tree(project).items() if found.search(content.decode())}
 
 
+def paths(example: str) -> set[str]:
+    """Return how an example's folder and its route begin."""
+    return {f"/{example}", f"/{example.replace('_', '-')}"}
+
+
 def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
     """Whoever follows the page has a new email whose checks are green, and edits no file for it."""
     project = copy(installed(), tmp_path)
     page = (project / "docs/add-an-email.md").read_text()
     assert len(page.splitlines()) < 120
     new = {step["file"]: step["code"] for step in FILE.finditer(page)}
-    assert len(new) == len(re.findall(r"^```(?!console)\w+$", page, re.MULTILINE)) == 6
+    assert len(new) == len(re.findall(r"^```(?!console)\w+$", page, re.MULTILINE)) == 7
     for name, code in new.items():
         path = project / name
         assert not path.exists()
@@ -59,11 +64,11 @@ def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
         path.write_text(code)
 
     assert re.findall(r"^\$ uv run (.+)$", page, re.MULTILINE) == [
-        "pytest tests/test_password_resets.py",
+        "pytest tests/test_invitations.py",
         "poe check",
     ]
     # Its parts, with the tests that find a new email; the others are the same for every bake.
-    asking = "tests/test_password_resets.py tests/test_docs.py tests/web/test_routes.py"
+    asking = "tests/test_invitations.py tests/test_docs.py tests/web/test_routes.py"
     for command in (*CHECKS, f"pytest {asking} tests/mail/test_rendering.py"):
         uv_run(project, command)
 
@@ -82,7 +87,7 @@ def test_add_a_table(installed: Baker, tmp_path: Path) -> None:
     database = tmp_path / "new.sqlite3"
     run(UV, "run", "--no-sync", "poe", "migrate", cwd=project, DATABASE_URL=f"sqlite:///{database}")
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute("INSERT INTO password_resets (id, name) VALUES ('1', 'Ada')")
+        connection.execute("INSERT INTO invitations (id, name) VALUES ('1', 'Ada')")
 
 
 @EACH_BACKEND
@@ -105,7 +110,7 @@ def test_examples_go(backend: str, installed: Baker, brokers: Brokers, tmp_path:
     assert "Required test coverage of 95.0% reached" in printed
     for command in CHECKS:
         uv_run(project, command)
-    words = [*(f"/{name}" for name in EXAMPLES), *EXAMPLES - {"notify"}]
+    words = {word for name in EXAMPLES for word in paths(name)} | {"signup", "receipts"}
     assert mentions(project, words) <= {"docs/make-it-yours.md"}
     url = f"http://127.0.0.1:{free_port()}"
     dev = (UV, "run", "--no-sync", "fastapi", "dev", "--port", url.rpartition(":")[2])
@@ -131,7 +136,7 @@ def test_one_example_goes(example: str, installed: Baker, tmp_path: Path) -> Non
 
     for command in (*CHECKS, "pytest tests/examples tests/test_docs.py tests/web/test_routes.py"):
         uv_run(project, command)
-    assert mentions(project, [f"/{example}"]) <= {"docs/make-it-yours.md"}
+    assert mentions(project, paths(example)) <= {"docs/make-it-yours.md"}
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from harness.server import running
 WORKER = "uv run poe worker"
 ELSEWHERE = {
     "uv run poe check": "test_check.test_check",
-    "uv run pytest tests/test_password_resets.py": "test_docs.test_add_an_email",
+    "uv run pytest tests/test_invitations.py": "test_docs.test_add_an_email",
     "uv sync": "tests.conftest.installed",
     "uvx copier update": "test_update",
     "uvx pre-commit install": "test_workflows.test_hooks",

@@ -1,1 +1,1 @@
-"""Three ways to send, an example each: copy one, and remove them when yours are there."""
+"""An example of each way to send, and of a secret: copy one, and remove them for your own."""
