@@ -44,6 +44,7 @@ async def reminders(body: Reminder, mailer: MailerDep) -> None:
 NEW_FILES = {
     "app/reminders/__init__.py": '"""Reminders of orders."""\n',
     "app/reminders/router.py": ROUTER,
+    "app/reminders/reminder/sample.json": '{"order_id": "1001"}\n',
     "app/reminders/reminder/subject.txt": "Your order {{ order_id }}\n",
     "app/reminders/reminder/body.txt": (
         "Hello,\n\nyour order {{ order_id }} waits for you.\n\n{{ service_name }}\n"

@@ -1,5 +1,6 @@
 """The home page and the mailbox as a person uses them, in a real browser."""
 
+import base64
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ from harness.chromium import chromium, find_chromium
 from harness.ports import free_port
 from harness.server import AUTHORIZED, running
 
+NOTICE = "app/examples/notify/notice/body.html"
 DEV = (UV, "run", "--no-sync", "fastapi", "dev")
 ORDER = {
     "order_id": "1001",
@@ -37,19 +39,24 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def server(
-    browser: Browser, installed: Baker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def project(browser: Browser, installed: Baker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service's folder, whose templates a test may change."""
+    del browser  # which may skip the tests, and then nothing need be copied and started
+    folder = tmp_path_factory.mktemp("browser")
+    return shutil.copytree(installed(), folder / "acme-mail", symlinks=True)
+
+
+@pytest.fixture(scope="module")
+def server(project: Path) -> Iterator[str]:
     """A service in local development: no setting but a free port, and a database of its own."""
-    del browser  # which may skip the tests, and then nothing need be started
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     settings = {
         "PORT": port,
-        "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('browser')}/db.sqlite3",
+        "DATABASE_URL": f"sqlite:///{project.parent}/db.sqlite3",
         "RECIPIENT_SIGNUPS_PER_HOUR": "1000",
     }
-    with running(installed(), DEV, f"{url}/healthz", **settings):
+    with running(project, DEV, f"{url}/healthz", **settings):
         yield url
 
 
@@ -63,7 +70,8 @@ def service(server: str) -> str:
 @pytest.fixture
 def page(service: str, browser: Browser) -> Iterator[Page]:
     """A page of the service; none logs an error, and none loads anything from elsewhere."""
-    context = browser.new_context(base_url=service)
+    # playwright's own choice of a scheme would also hold for a mail, whatever the page says.
+    context = browser.new_context(base_url=service, color_scheme="null")
     page = context.new_page()
     faults: list[str] = []
 
@@ -87,6 +95,15 @@ def sign_up(service: str, email: str = "ada@example.com", name: str = "Ada") -> 
     """Make the service send a welcome mail."""
     answer = httpx.post(f"{service}/signup", json={"email": email, "name": name})
     assert answer.status_code == 201
+
+
+def post(service: str, **fields: object) -> str:
+    """Post an email to the sandbox as PostStack's API takes it; return where the mailbox has it."""
+    email = {"from": "shop@example.com", "to": ["ada@example.com"], "subject": "Hi", "html": "Hi"}
+    headers = {"Authorization": f"Bearer {httpx.get(f'{service}/sandbox/guide').json()['api_key']}"}
+    answer = httpx.post(f"{service}/sandbox/emails", json=email | fields, headers=headers)
+    assert answer.status_code == 202, answer.text
+    return f"/sandbox/#{answer.json()['id']}"
 
 
 def open_mailbox(page: Page) -> None:
@@ -161,6 +178,105 @@ def test_search_and_empty(service: str, page: Page) -> None:
     assert httpx.get(f"{service}/sandbox/messages").json()["total"] == 0
 
 
+def test_previews(service: str, project: Path, page: Page) -> None:
+    """Each email is shown with its sample, in every form; an edit shows at once; none is sent."""
+    page.goto("/")
+    page.get_by_role("link", name="Previews").click()
+    expect(page.get_by_role("heading", name="Previews")).to_be_visible()
+    emails = page.locator("#messages a")
+    expect(emails).to_have_count(len(list((project / "app").rglob("subject.txt"))))
+    for email in emails.all():
+        email.click()
+        expect(page.locator("#subject")).to_have_text(email.locator(".subject").inner_text())
+        expect(page.frame_locator("iframe").locator("body")).to_contain_text("Acme Mail")
+        page.get_by_role("tab", name="Text").click()
+        expect(page.locator("#panel-text")).to_contain_text("Acme Mail")
+        page.get_by_role("tab", name="Source").click()
+        expect(page.locator("#panel-source")).to_contain_text("ada@example.com")
+        page.get_by_role("tab", name="HTML").click()
+
+    emails.filter(has_text="notice").click()
+    mail = page.frame_locator("iframe").locator("body")
+    full = page.locator("#panel-html").evaluate("panel => getComputedStyle(panel).width")
+    dark = "matchMedia('(prefers-color-scheme: dark)').matches"
+    for width, pixels, scheme in (("Phone", "390px", "Dark"), ("Desktop", full, "Light")):
+        page.get_by_role("radio", name=width).check()
+        page.get_by_role("radio", name=scheme).check()
+        expect(page.locator("iframe")).to_have_css("width", pixels)
+        deadline = time.monotonic() + 5
+        while page.frames[1].evaluate(dark) != (scheme == "Dark"):
+            assert time.monotonic() < deadline
+
+    template = project / NOTICE
+    before = template.read_text()
+    template.write_text(before.replace("something", "much"))
+    expect(mail).to_contain_text("much happened")
+    template.write_text(before.replace("name", "nom"))
+    expect(page.locator("#error")).to_contain_text("notice/body.html, line 3: 'nom' is undefined")
+    expect(page.locator("iframe")).to_be_hidden()
+    expect(emails.filter(has_text="broken")).to_have_count(1)
+    template.write_text(before)
+    expect(mail).to_contain_text("something happened")
+
+    for text in ("Empty", "Test recipients"):
+        expect(page.get_by_role("button", name=text)).to_be_hidden()
+    assert httpx.get(f"{service}/sandbox/messages").json()["total"] == 0
+
+
+def test_everything(service: str, page: Page) -> None:
+    """The mailbox shows all that a mail can carry, and an attachment comes back byte for byte."""
+    content = bytes(range(256))
+    file = {"filename": "terms & more.bin", "content": base64.b64encode(content).decode()}
+    shop = '"Shop, Inc." <shop@example.com>'
+    fields = {
+        "from": shop,
+        "reply_to": "help@example.com",
+        "cc": ["bob@example.com"],
+        "bcc": ["eve@example.com"],
+        "tags": ["invoice"],
+        "headers": {"X-Order": "1001"},
+        "attachments": [file],
+        "unsubscribe": True,
+        "tracking": {"opens": True, "clicks": False},
+    }
+    page.goto(post(service, **fields))
+
+    for name, shown in (
+        ("From", shop),
+        ("Reply to", "help@example.com"),
+        ("Cc", "bob@example.com"),
+        ("Bcc", "eve@example.com"),
+        ("Tags", "invoice"),
+        ("Unsubscribe", "yes"),
+        ("Tracking", "opens"),
+    ):
+        expect(page.locator(f"#summary dt:text-is('{name}') + dd")).to_have_text(shown)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="terms & more.bin").click()
+    assert download.value.suggested_filename == "terms & more.bin"
+    assert download.value.path().read_bytes() == content
+    page.get_by_role("tab", name="Details").click()
+    expect(page.locator("#panel-details")).to_contain_text("X-Order")
+
+
+def test_scheduled(service: str, page: Page) -> None:
+    """What waits for its time can be given another, sent now, or cancelled."""
+    moved, cancelled = [post(service, scheduled_at="2999-01-01T09:00:00Z") for _ in range(2)]
+    page.goto(moved)
+    page.get_by_label("Send at").fill("2998-12-24T09:00")
+    page.get_by_role("button", name="Reschedule").click()
+    expect(page.locator("#summary")).to_contain_text("2998")
+    page.get_by_role("button", name="Send now").click()
+    expect(page.locator("#status")).to_have_text("delivered")
+    expect(page.locator("#schedule")).to_be_hidden()
+
+    page.goto(cancelled)
+    expect(page.locator("#status")).to_have_text("scheduled")
+    page.locator("#schedule").get_by_role("button", name="Cancel").click()
+    expect(page.locator("#status")).to_have_text("failed")
+    expect(page.locator("#schedule")).to_be_hidden()
+
+
 def test_bounce(service: str, page: Page) -> None:
     """A test recipient bounces in sight, and the service then refuses to write to it."""
     open_mailbox(page)
@@ -231,6 +347,15 @@ def test_phone(service: str, page: Page, width: int) -> None:
     page.locator("#back").click()
     expect(page.locator("#messages a")).to_be_visible()
     page.locator("#show-recipients").click()
+    assert overflow() <= 0
+
+    page.goto("/sandbox/previews")
+    assert overflow() <= 0
+    page.locator("#messages a").first.click()
+    page.get_by_role("radio", name="Dark").check()
+    assert overflow() <= 0
+    page.goto(post(service, scheduled_at="2999-01-01T09:00:00Z"))
+    expect(page.locator("#schedule")).to_be_visible()
     assert overflow() <= 0
 
 

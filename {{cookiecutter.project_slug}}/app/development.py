@@ -3,10 +3,12 @@
 import logging
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 
 from fastapi import FastAPI
 
+from app.mail.previews import previews
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ def mount_sandbox(app: FastAPI, settings: Settings) -> None:
         database=settings.data_folder / "sandbox.sqlite3",
         webhook_url=f"{settings.server_url}/webhooks/poststack",
         webhook_secret=settings.poststack_webhook_secret.get_secret_value(),
+        previews=partial(previews, settings),
     )
     # The outermost, so that the service's other middleware does not see the sandbox's requests.
     app.add_middleware(main.SandboxMiddleware, path="/sandbox", sandbox=sandbox)

@@ -1,8 +1,9 @@
 """What the routes share."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -10,6 +11,9 @@ from sandbox.delivery import Delivery
 from sandbox.errors import ApiError
 from sandbox.messages import Message
 from sandbox.store import Store
+
+Previews = Callable[[], Mapping[str, dict[str, Any]]]
+"""Makes each email's JSON with sample data, or `{"error": ...}`, by the email's name."""
 
 
 @dataclass
@@ -19,6 +23,7 @@ class Sandbox:
     api_key: str
     store: Store
     delivery: Delivery
+    previews: Previews | None = None
     attempts: Counter[str] = field(default_factory=Counter)
     """How often a message was refused by a test recipient that accepts a later attempt."""
 

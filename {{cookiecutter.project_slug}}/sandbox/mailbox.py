@@ -9,6 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
+from sandbox import emails
 from sandbox.dependencies import SandboxDep
 from sandbox.errors import ApiError
 from sandbox.messages import Filters, Message
@@ -46,9 +47,10 @@ async def page() -> FileResponse:
 
 @router.get("/guide")
 async def guide(sandbox: SandboxDep) -> dict[str, Any]:
-    """What the page tells a newcomer: the API key, and the recipients to try."""
+    """What the page tells a newcomer: the API key, test recipients, whether there are previews."""
     recipients = [{"address": r.address, "effect": r.effect} for r in TEST_RECIPIENTS]
-    return {"api_key": sandbox.api_key, "recipients": recipients}
+    previews = sandbox.previews is not None
+    return {"api_key": sandbox.api_key, "recipients": recipients, "previews": previews}
 
 
 @router.get("/messages")
@@ -84,15 +86,36 @@ async def get_message(message_id: str, sandbox: SandboxDep) -> dict[str, Any]:
 
 @router.get("/messages/{message_id}/html")
 async def get_html(message_id: str, sandbox: SandboxDep) -> HTMLResponse:
-    """The message as its reader sees it, unable to run a script wherever it is opened."""
-    html = sandbox.message(message_id).body.get("html") or ""
-    return HTMLResponse(html + LINKS_IN_NEW_TAB, headers={"Content-Security-Policy": MAIL_POLICY})
+    """The message as its reader sees it."""
+    return show_html(sandbox.message(message_id).body)
 
 
 @router.get("/messages/{message_id}/attachments/{index}")
 async def get_attachment(message_id: str, index: int, sandbox: SandboxDep) -> Response:
-    """One attachment, as a download: its own type might be a page with a script."""
-    attachments = sandbox.message(message_id).body.get("attachments") or []
+    """One attachment, as a download."""
+    return download(sandbox.message(message_id).body, index)
+
+
+# Without an API key, as the page needs it; the rest is as in PostStack.
+router.patch("/messages/{message_id}")(emails.reschedule)
+router.post("/messages/{message_id}/cancel")(emails.cancel)
+
+
+def addresses(body: dict[str, Any]) -> dict[str, Any]:
+    """Who writes to whom, and about what: the line of a list."""
+    subject = body.get("subject") or ""
+    return {"from": body.get("from"), "to": body.get("to"), "subject": subject}
+
+
+def show_html(body: dict[str, Any]) -> HTMLResponse:
+    """An email's HTML, unable to run a script wherever it is opened."""
+    html = (body.get("html") or "") + LINKS_IN_NEW_TAB
+    return HTMLResponse(html, headers={"Content-Security-Policy": MAIL_POLICY})
+
+
+def download(body: dict[str, Any], index: int) -> Response:
+    """An email's attachment, never as a page: its own type might be one with a script."""
+    attachments = body.get("attachments") or []
     if not 0 <= index < len(attachments):
         raise ApiError(404, "Attachment not found")
     name = quote(attachments[index]["filename"], safe="")
@@ -115,9 +138,4 @@ def logs_request(record: logging.LogRecord) -> bool:
 
 
 def _summary(message: Message) -> dict[str, Any]:
-    addressed = {
-        "from": message.body["from"],
-        "to": message.body["to"],
-        "subject": message.body.get("subject") or "",
-    }
-    return message.model_dump(exclude={"number", "body"}) | addressed
+    return message.model_dump(exclude={"number", "body"}) | addresses(message.body)

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox import emails, errors, mailbox, suppressions
 from sandbox.delivery import Delivery
-from sandbox.dependencies import Sandbox
+from sandbox.dependencies import Previews, Sandbox
+from sandbox.previews import router as previews_router
 from sandbox.store import Store
 from sandbox.webhooks import Webhooks
 
@@ -58,32 +59,34 @@ def add_headers(app: ASGIApp) -> ASGIApp:
     return respond
 
 
-def create_sandbox(
+def create_sandbox(  # noqa: PLR0913  they are settings
     *,
     database: Path | None = None,
     api_key: str = "sk_test_sandbox",
     webhook_url: str | None = None,
     webhook_secret: str | None = None,
     event_interval: float = 0.05,
+    previews: Previews | None = None,
 ) -> FastAPI:
     """A PostStack for development and tests.
 
     Messages are kept in memory, or in the SQLite file `database`, where they outlive a code
     reload. Webhooks are sent when both their URL and secret are given; the secret may be
     "new,old". `event_interval` is the time in seconds from one event of a message to the next.
-    No lifespan is needed.
+    `previews` makes what `/previews` shows. No lifespan is needed.
     """
     logging.getLogger("uvicorn.access").addFilter(mailbox.logs_request)
     store = Store(database)
     webhooks = Webhooks(webhook_url, webhook_secret) if webhook_url and webhook_secret else None
 
     app = FastAPI(title="PostStack sandbox", openapi_url=None)
-    app.state.sandbox = Sandbox(api_key, store, Delivery(store, webhooks, event_interval))
+    app.state.sandbox = Sandbox(api_key, store, Delivery(store, webhooks, event_interval), previews)
     app.add_middleware(add_headers)
     app.exception_handler(HTTPException)(errors.on_http_error)
     app.exception_handler(RequestValidationError)(errors.on_invalid_parameter)
     app.include_router(emails.router)
     app.include_router(suppressions.router)
     app.include_router(mailbox.router)
+    app.include_router(previews_router)
     app.mount("/static", StaticFiles(directory=mailbox.STATIC))
     return app

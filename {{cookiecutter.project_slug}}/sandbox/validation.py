@@ -16,7 +16,15 @@ from sandbox.errors import ApiError
 _ATOM = r"[^\s@<>()\[\],;:\"\\.]+"
 _LABEL = r"[^\W_](?:-*[^\W_])*"
 _ADDRESS = rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+"
-_MAILBOX = re.compile(rf"(?:(?P<name>[^<>]*)<)?(?P<address>{_ADDRESS})(?(name)>)")
+# A name with a comma or an angle bracket is a quoted string.
+_NAME = r"\s*\"(?:[^\"\\]|\\.)*\"\s*|[^<>\",]*"
+_MAILBOX = re.compile(rf"(?:(?P<name>{_NAME})<)?(?P<address>{_ADDRESS})(?(name)>)")
+# Assumed, as PostStack's documentation lists none: what a field of the email or the service sets.
+_RESERVED_HEADER = re.compile(
+    "from|to|cc|bcc|subject|date|message-id|reply-to|mime-version|content-type"
+    "|content-transfer-encoding|dkim-signature|received|return-path|sender",
+    re.IGNORECASE,
+)
 
 
 def split_address(value: str) -> tuple[str | None, str]:
@@ -24,7 +32,10 @@ def split_address(value: str) -> tuple[str | None, str]:
     match = _MAILBOX.fullmatch(value.strip())
     if not match or len(match["address"]) > 254:
         raise PydanticCustomError("address", "not an email address")
-    return (match["name"] or "").strip().strip('"') or None, match["address"]
+    name = (match["name"] or "").strip()
+    if name.startswith('"'):
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    return name or None, match["address"]
 
 
 def parse_time(value: Any) -> datetime:
@@ -48,6 +59,12 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_header(name: str) -> str:
+    if _RESERVED_HEADER.fullmatch(name):
+        raise PydanticCustomError("header", "PostStack sets this header itself")
+    return name
+
+
 def _check_base64(value: str) -> str:
     try:
         base64.b64decode(value, validate=True)
@@ -59,15 +76,25 @@ def _check_base64(value: str) -> str:
 Line = Annotated[str, AfterValidator(_check_line)]
 Address = Annotated[str, AfterValidator(_check_address)]
 Body = TypeVar("Body", bound=BaseModel)
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+HeaderName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), AfterValidator(_check_header)
+]
 
 
 class Attachment(BaseModel, extra="allow", strict=True):
     """One file, base64 in `content`."""
 
-    filename: Annotated[Line, Field(min_length=1)]
+    # That a path is refused is assumed, too.
+    filename: Annotated[Line, Field(pattern=r"^[^/\\]+$")]
     content: Annotated[str, AfterValidator(_check_base64)]
     content_type: Line | None = None
+
+
+class Tracking(BaseModel, extra="allow", strict=True):
+    """What PostStack counts."""
+
+    opens: bool | None = None
+    clicks: bool | None = None
 
 
 class Email(BaseModel, extra="allow", strict=True):
@@ -88,6 +115,8 @@ class Email(BaseModel, extra="allow", strict=True):
     idempotency_key: Annotated[str, Field(min_length=1)] | None = None
     idempotency_window_hours: Annotated[int, Field(ge=1, le=72)] | None = None
     scheduled_at: Annotated[datetime, BeforeValidator(parse_time)] | None = None
+    unsubscribe: bool | None = None
+    tracking: Tracking | None = None
 
     @property
     def recipients(self) -> list[str]:

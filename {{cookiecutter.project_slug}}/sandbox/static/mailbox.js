@@ -3,6 +3,10 @@
 const POLL_INTERVAL = 1000;
 const LIST_LIMIT = 200;
 
+// The page has two addresses: what was sent, and what the service's emails look like.
+const previews = location.pathname.endsWith("/previews");
+const source = previews ? "previews/messages" : "messages";
+
 const find = (id) => document.getElementById(id);
 const tabs = [...document.querySelectorAll("[role=tab]")];
 const seen = new Set();
@@ -15,7 +19,12 @@ let tab = "html";
 
 // The address names the open message, so that it can be linked to and the back button works.
 function wanted() {
+  if (previews) return decodeURIComponent(location.hash.slice(1));
   return location.hash.startsWith("#em_") ? location.hash.slice(1) : "";
+}
+
+function url(id) {
+  return `${source}/${encodeURIComponent(id)}`;
 }
 
 function make(tag, properties = {}, ...children) {
@@ -30,17 +39,23 @@ function terms(pairs) {
 }
 
 function showTime(iso) {
+  if (!iso) return make("time");
   const time = new Date(iso);
   const today = time.toDateString() === new Date().toDateString();
   const text = time.toLocaleString([], today ? { timeStyle: "short" } : { day: "numeric", month: "short" });
   return make("time", { dateTime: iso, title: time.toLocaleString() }, text);
 }
 
+function isWaiting(message) {
+  return message.status === "queued" && message.scheduled_at;
+}
+
 function showStatus(element, message) {
-  const waiting = message.status === "queued" && message.scheduled_at;
+  const status = previews ? message.error && "broken" : message.status;
   element.className = "status";
-  element.dataset.status = message.status;
-  element.textContent = waiting ? "scheduled" : message.status;
+  element.dataset.status = status;
+  element.textContent = isWaiting(message) ? "scheduled" : status;
+  element.hidden = !status;
   if (message.repeats) element.append(` · repeated ${message.repeats}×`);
   return element;
 }
@@ -49,9 +64,10 @@ function showStatus(element, message) {
 
 function row(message, isNew) {
   return make("li", {}, make("a", { href: `#${message.id}`, className: isNew ? "new" : "" },
-    make("span", { className: "to" }, message.to.join(", ")), showTime(message.created_at),
-    make("span", { className: "subject" }, message.subject || "(no subject)"),
-    make("span", { className: "from" }, message.from), showStatus(make("span"), message)));
+    make("span", { className: "to" }, previews ? message.id : message.to.join(", ")),
+    showTime(message.created_at),
+    make("span", { className: "subject" }, message.subject || message.error || "(no subject)"),
+    make("span", { className: "from" }, message.from ?? ""), showStatus(make("span"), message)));
 }
 
 function showList(newest, total) {
@@ -63,16 +79,17 @@ function showList(newest, total) {
   for (const message of messages) seen.add(message.id);
 
   const shown = total > messages.length ? `, the newest ${messages.length} shown` : "";
-  find("count").textContent = `${total} ${total === 1 ? "message" : "messages"}${shown}`;
+  const noun = previews ? "email" : "message";
+  find("count").textContent = `${total} ${total === 1 ? noun : `${noun}s`}${shown}`;
   find("no-match").hidden = !searched || total > 0;
   find("empty").disabled = !searched && total === 0;
-  if (!searched) document.title = `${total ? `(${total}) ` : ""}Mailbox · PostStack sandbox`;
+  if (!searched && !previews) document.title = `${total ? `(${total}) ` : ""}Mailbox · PostStack sandbox`;
   showPanes();
 }
 
 function showPanes() {
   if (!messages) return;
-  const empty = !searched && messages.length === 0;
+  const empty = !previews && !searched && messages.length === 0;
   document.querySelector("main").classList.toggle("first-time", empty);
   document.querySelector("main").classList.toggle("open", open !== null);
   find("welcome").hidden = !empty;
@@ -92,30 +109,39 @@ function linkTo(hash) {
 function showMessage(message) {
   const body = message.body;
   const another = open?.id !== message.id;
+  const changed = another || JSON.stringify(open.body) !== JSON.stringify(body);
   open = message;
-  find("subject").textContent = message.subject || "(no subject)";
+  find("subject").textContent = message.subject || (previews ? message.id : "(no subject)");
   showStatus(find("status"), message);
+  find("schedule").hidden = !isWaiting(message);
   find("summary").replaceChildren(...terms([
     ["From", message.from],
-    ["To", message.to.join(", ")],
+    ["To", message.to?.join(", ")],
     ["Cc", body.cc?.join(", ")],
     ["Bcc", body.bcc?.join(", ")],
     ["Reply to", body.reply_to],
-    ["Accepted", new Date(message.created_at).toLocaleString()],
+    ["Accepted", message.created_at && new Date(message.created_at).toLocaleString()],
     ["Scheduled", message.scheduled_at && new Date(message.scheduled_at).toLocaleString()],
     ["Tags", body.tags?.join(", ")],
+    ["Unsubscribe", body.unsubscribe && "yes"],
+    ["Tracking", body.tracking && (["opens", "clicks"].filter((what) => body.tracking[what]).join(", ") || "off")],
   ]));
   showDetails(message);
-  if (!another) return;
+  if (another && isWaiting(message)) find("scheduled-at").value = localTime(message.scheduled_at);
+  if (another) find("message").scrollTop = 0;
+  if (!changed) return;
 
+  find("error").textContent = message.error ?? "";
+  find("message").classList.toggle("broken", Boolean(body.error));
   find("attachments").replaceChildren(...(body.attachments ?? []).map((attachment, index) =>
-    make("li", {}, make("a", { href: `messages/${message.id}/attachments/${index}`, download: attachment.filename },
+    make("li", {}, make("a", { href: `${url(message.id)}/attachments/${index}`, download: attachment.filename },
       attachment.filename, make("small", {}, ` ${showSize(attachment.content)}`)))));
-  find("panel-html").replaceChildren(body.html
+  find("view").hidden = !body.html;
+  find("html").replaceChildren(body.html
     ? make("iframe", {
       title: "The message as HTML",
       sandbox: "allow-popups allow-popups-to-escape-sandbox",
-      src: `messages/${message.id}/html`,
+      src: `${url(message.id)}/html`,
     })
     : make("p", { className: "hint" }, "This message has no HTML form."));
   find("panel-text").replaceChildren(body.text
@@ -123,7 +149,12 @@ function showMessage(message) {
     : make("p", { className: "hint" }, "This message has no text form."));
   find("panel-source").replaceChildren(make("pre", {}, JSON.stringify(body, null, 2)));
   showTab(tab === "html" && !body.html ? "text" : tab);
-  find("message").scrollTop = 0;
+}
+
+// A time as `datetime-local` inputs write it.
+function localTime(iso) {
+  const time = new Date(iso);
+  return new Date(time - time.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
 function showSize(base64) {
@@ -138,9 +169,9 @@ function showDetails(message) {
     ...section("Message", [
       ["Id", message.id],
       ["Idempotency key", message.body.idempotency_key ?? "none"],
-      ["Repeats absorbed", String(message.repeats)],
+      ["Repeats absorbed", message.repeats?.toString()],
     ]),
-    ...section("Events", message.events.map((event) =>
+    ...section("Events", (message.events ?? []).map((event) =>
       [event.type, new Date(event.timestamp).toLocaleTimeString()])),
     ...section("Headers", Object.entries(message.body.headers ?? {})),
   );
@@ -157,7 +188,7 @@ function showTab(name) {
 
 async function openFromAddress() {
   const id = wanted();
-  const response = id && await fetch(`messages/${encodeURIComponent(id)}`);
+  const response = id && await fetch(url(id));
   const message = response?.ok ? await response.json() : null;
   if (id !== wanted()) return;
   if (message) showMessage(message);
@@ -170,7 +201,7 @@ async function openFromAddress() {
 async function update() {
   if (document.hidden) return;
   const query = find("search").value.trim();
-  const response = await fetch(`messages?body=false&limit=${LIST_LIMIT}&q=${encodeURIComponent(query)}`, {
+  const response = await fetch(`${source}?body=false&limit=${LIST_LIMIT}&q=${encodeURIComponent(query)}`, {
     headers: etag && query === searched ? { "If-None-Match": etag } : {},
   }).catch(() => null);
   find("connection").hidden = [200, 304].includes(response?.status);
@@ -190,6 +221,7 @@ async function showGuide() {
   const guide = await (await fetch("guide")).json();
   find("url").textContent = new URL("emails", location.href);
   find("api-key").textContent = guide.api_key;
+  find("to-previews").hidden = !guide.previews;
   find("recipient-list").replaceChildren(...terms(guide.recipients.map((recipient) =>
     [make("code", {}, recipient.address), recipient.effect])));
 }
@@ -217,8 +249,8 @@ function leave() {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  const typing = event.target === find("search");
-  const reading = event.target.closest?.("[role=tabpanel], pre");
+  const typing = [find("search"), find("scheduled-at")].includes(event.target);
+  const reading = event.target.closest?.("[role=tabpanel], pre, form");
   const action = {
     j: !typing && (() => step(1)),
     k: !typing && (() => step(-1)),
@@ -245,6 +277,20 @@ for (const [index, button] of tabs.entries()) {
   });
 }
 
+async function reschedule(time) {
+  await fetch(url(open.id), { method: "PATCH", body: JSON.stringify({ scheduled_at: time }) });
+  update();
+}
+
+find("schedule").addEventListener("submit", (event) => {
+  event.preventDefault();
+  reschedule(new Date(find("scheduled-at").value));
+});
+find("send-now").addEventListener("click", () => reschedule(new Date()));
+find("cancel").addEventListener("click", async () => {
+  await fetch(`${url(open.id)}/cancel`, { method: "POST" });
+  update();
+});
 find("search").addEventListener("input", update);
 find("show-recipients").addEventListener("click", () => find("recipients").showModal());
 find("empty").addEventListener("click", () => find("confirm-empty").showModal());
@@ -257,5 +303,7 @@ find("delete-all").addEventListener("click", async () => {
 window.addEventListener("hashchange", openFromAddress);
 document.addEventListener("visibilitychange", update);
 
+document.body.classList.toggle("previews", previews);
+if (previews) document.title = "Previews · PostStack sandbox";
 showGuide();
 poll();

@@ -74,6 +74,21 @@ def test_polling_leaves_the_log_alone(status: int, logged: bool) -> None:
     assert bool(logging.getLogger("uvicorn.access").filter(record)) == logged
 
 
+async def test_scheduled(sandbox: Any, email: Any) -> None:
+    """The page, which has no API key, reschedules and cancels what waits, and nothing else."""
+    later = email | {"scheduled_at": "2999-01-01T00:00:00Z"}
+    moved, cancelled = [(await sandbox.emails.send(later))["id"] for _ in range(2)]
+    del sandbox.http.headers["authorization"]
+
+    for status in (200, 409):
+        time = {"scheduled_at": "2020-01-01T00:00:00Z"}
+        answer = await sandbox.http.patch(f"/messages/{moved}", json=time)
+        assert answer.status_code == status
+        answer = await sandbox.http.post(f"/messages/{cancelled}/cancel")
+        assert answer.status_code == status
+        await sandbox.reaches("queued", "delivered")
+
+
 async def test_policies(sandbox: Any, email: Any) -> None:
     """The page runs its own script only; a mail, also at its own address, runs none at all."""
     page = await sandbox.http.get("/")

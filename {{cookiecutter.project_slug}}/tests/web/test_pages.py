@@ -22,13 +22,13 @@ def browser(settings: Settings) -> AsyncClient:
 
 
 async def test_local() -> None:
-    """Without a key it leads to the mailbox and the API, with a command for each mail route."""
+    """Without a key it leads to mailbox, previews and API, with a command for each mail route."""
     async with browser(Settings(fastapi_env="development", port=8123)) as client:
         page = unescape((await client.get("/")).text)
-        for link in ("sandbox/", "docs"):
+        for link in ("sandbox/", "sandbox/previews", "docs"):
             assert (await client.get(f"/{link}")).status_code == 200
 
-    assert re.findall(r'<a href="([^"]+)"', page) == ["sandbox/", "docs"]
+    assert re.findall(r'<a href="([^"]+)"', page) == ["sandbox/", "sandbox/previews", "docs"]
     commands = re.findall(r"<pre>curl http://127\.0\.0\.1:8123(/[\w-]+) \\\n", page)
     assert {"/send", "/send-in-background", "/enqueue"} <= set(commands)
     assert f'"Authorization: Bearer {DEVELOPMENT_API_KEY}" \\' in page
