@@ -34,7 +34,7 @@ def render(email: Email, settings: Settings) -> Message:
 
     def text(name: str) -> str:
         template = environment(settings.sandbox).get_template(f"{email.template}/{name}")
-        return template.render(email.context, service_name=settings.service_name)
+        return template.render(email.context, service_name=settings.service_name, lang="en")
 
     # A subject is one line, whatever a name or a title brought along.
     subject, html, body = " ".join(text("subject.txt").split()), text("body.html"), text("body.txt")
