@@ -18,7 +18,8 @@ def plant(template: Path) -> None:
         '    brisk: bool = True\n    """From the next version."""\n\n',
         before="    port: int",
     )
-    replace(service / LAYOUT, "margin-top: 32px", "margin-top: 48px")
-    replace(service / LAYOUT, "{% endblock %}\n", "{% endblock %}\n    <hr>\n")
+    replace(service / LAYOUT, "line-height: 20px", "line-height: 24px")
+    content = "{% block content %}{% endblock %}\n"
+    replace(service / LAYOUT, content, f"{content}    <hr>\n")
     (service / ADDED).write_text('"""New in the next version."""\n', encoding="utf-8")
     replace(service / ".env.example", "# Copy to .env.", "# Brisk: copy to .env.")

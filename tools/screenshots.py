@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from harness.server import AUTHORIZED, running
 
 DOCS = REPOSITORY / "docs"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+WIDTHS = {"desktop": 720, "phone": 390}
 ORDER = {
     "order_id": "1001",
     "recipient": "ada@example.com",
@@ -56,13 +58,28 @@ def open_receipt(page: Page, url: str) -> None:
     page.locator("#messages a").first.click()
     expect(page.locator("#status")).to_have_text("delivered")
     expect(page.locator("#messages [data-status=bounced]")).to_have_count(1)
-    expect(page.frame_locator("iframe").get_by_text("21.20").first).to_be_visible()
+    expect(page.frame_locator("iframe").get_by_role("cell", name="21.20")).to_be_visible()
     expect(page.locator("#messages .new")).to_have_count(0)
+
+
+def show_email(browser: Browser, url: str) -> None:
+    """Take the newest mail by itself, as wide as a window and a phone."""
+    [newest, *_] = httpx.get(f"{url}/sandbox/messages").json()["messages"]
+    for (device, width), scheme in product(WIDTHS.items(), SCHEMES):
+        page = browser.new_page(
+            color_scheme=scheme,
+            device_scale_factor=2,
+            viewport={"width": width, "height": 100},
+        )
+        page.goto(f"{url}/sandbox/messages/{newest['id']}/html")
+        page.screenshot(path=DOCS / f"email-{device}-{scheme}.png", full_page=True)
+        page.close()
 
 
 def main(browser: Browser, url: str) -> None:
     """Take each picture in both colours."""
     send_some(url)
+    show_email(browser, url)
     for scheme in SCHEMES:
         page = browser.new_page(
             color_scheme=scheme,

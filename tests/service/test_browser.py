@@ -125,7 +125,7 @@ def test_read(service: str, page: Page) -> None:
     expect(page.locator("#status")).to_have_attribute("data-status", "delivered")
 
     page.get_by_role("tab", name="Text").click()
-    expect(page.locator("#panel-text")).to_contain_text("Hello Ada,")
+    expect(page.locator("#panel-text")).to_contain_text("Welcome, Ada!")
     expect(page.locator("iframe")).to_be_hidden()
 
     page.get_by_role("tab", name="Source").click()

@@ -46,7 +46,7 @@ def test_signup_reaches_poststack(backend: str, installed: Baker, tmp_path: Path
     [mail] = received
     assert re.fullmatch(r"welcome:[0-9a-f-]{36}:[0-9a-f]{8}", mail.pop("idempotency_key"))
     assert "<h1>Welcome, Ada!</h1>" in mail.pop("html")
-    assert mail.pop("text").startswith("Hello Ada,\n\nwelcome to Acme Mail.")
+    assert mail.pop("text").startswith("Welcome, Ada!\n\nYour account at Acme Mail is ready.")
     assert mail == {
         "from": "hello@example.com",
         "to": ["ada@example.com"],

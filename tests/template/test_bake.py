@@ -13,6 +13,7 @@ from harness.cells import BACKEND, TREES
 BRACES = (
     "app/examples/",
     "app/mail/layout.html",
+    "app/mail/parts.html",
     "app/web/home.html",
     "docs/add-an-email.md",
     "tests/mail/hello/",

@@ -47,7 +47,7 @@ class Email(Envelope):
     """
 
     template: str
-    """The folder of its templates below `app/`, such as `password_resets/reset`."""
+    """The folder of its templates below `app/`, such as `invitations/invitation`."""
     sender: Mailbox | None = None
     key_includes_content: bool = False
     """Whether the same reason in other words, after a change of a template, is another mail."""

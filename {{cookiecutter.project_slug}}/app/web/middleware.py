@@ -15,7 +15,7 @@ VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:=+/-]{1,128}")
 """What is taken from a caller or a proxy; it will stand in logs and in queues."""
 
 MAX_BODY_SIZE = 2**20
-"""Bytes of a request: an order of 500 lines has some 150,000."""
+"""Bytes of a request: an order of 150 lines has some 30,000."""
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",

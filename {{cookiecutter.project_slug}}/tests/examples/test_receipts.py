@@ -16,7 +16,7 @@ ORDER: JSON = {
     "order_id": "1001",
     "recipient": "ada@example.com",
     "lines": [
-        {"description": "Tea & " + 194 * "t", "amount": "0.15"},
+        {"description": "Tea & " + 94 * "t", "amount": "0.15"},
         {"description": " G ", "amount": 1234567890.9},
     ],
     "total": "1234567891.05",

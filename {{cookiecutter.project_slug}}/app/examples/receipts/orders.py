@@ -10,7 +10,7 @@ from app.text import check_line
 Amount = Annotated[Decimal, Field(max_digits=12, decimal_places=2)]
 Description = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(check_line),  # so that no description adds a line of its own
 ]
 
@@ -30,7 +30,7 @@ class Order(BaseModel):
     lines: list[OrderLine] = Field(
         examples=[[{"description": "Tea", "amount": "7.50"}]],
         min_length=1,
-        max_length=500,
+        max_length=150,  # Gmail clips a mail after 102 KB
         repr=False,
     )
     total: Amount = Field(examples=["7.50"])
