@@ -63,22 +63,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.attachments")
     parser.add_argument("bake", type=Path)
     bake = parser.parse_args().bake.resolve()
-    backend = "none" if "arq" not in (text := (bake / "pyproject.toml").read_text()) and (
-        "celery" not in text
-    ) else backend_of(bake)
+    has_queue = (bake / "app/queue/worker.py").exists()
+    backend = backend_of(bake) if has_queue else "none"
     print("way                 process  before   most  503s")
     for way in WAYS:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             api = stack.enter_context(poststack(0.2))
             settings = {}
-            if backend != "none":
+            if has_queue:
                 settings = stack.enter_context(running_broker(backend)).settings()
             opened = service(bake, "attached:app", api.url, folder, **settings)
             port, pid = stack.enter_context(opened)
             before = resident(pid)
             refused = asyncio.run(ask(port, way))
-            queued = way == "enqueue" and backend != "none"
+            queued = way == "enqueue" and has_queue
             if not queued:
                 api.wait_for(CALLERS)
             print(f"{way:19} API     {before:7.0f} {most([pid]):6.0f} {refused:5}")

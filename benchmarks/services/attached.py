@@ -5,6 +5,7 @@ from uuid import uuid4
 from app.application import create_app
 from app.mail.fields import Attachment
 from app.mail.message import Message
+from app.migrations import prepare_database
 from app.settings import load_settings
 from app.web.dependencies import MailerDep
 from fastapi import APIRouter
@@ -48,5 +49,7 @@ async def enqueue(mailer: MailerDep) -> None:
     await mailer.enqueue(message())
 
 
-app = create_app(load_settings())
+settings = load_settings()
+prepare_database(settings)
+app = create_app(settings)
 app.include_router(router)

@@ -69,7 +69,7 @@ def test_add_an_email(installed: Baker, tmp_path: Path) -> None:
     ]
     # Its parts, with the tests that find a new email; the others are the same for every bake.
     asking = "tests/test_invitations.py tests/test_docs.py tests/web/test_routes.py"
-    for command in (*CHECKS, f"pytest {asking} tests/mail/test_rendering.py"):
+    for command in (*CHECKS, f"pytest {asking} tests/mail"):
         uv_run(project, command)
 
 
@@ -110,7 +110,7 @@ def test_examples_go(backend: str, installed: Baker, brokers: Brokers, tmp_path:
     assert "Required test coverage of 95.0% reached" in printed
     for command in CHECKS:
         uv_run(project, command)
-    words = {word for name in EXAMPLES for word in paths(name)} | {"signup", "receipts"}
+    words = {word for name in EXAMPLES for word in paths(name)} | {"signup", "receipts", *EXAMPLES}
     assert mentions(project, words) <= {"docs/make-it-yours.md"}
     url = f"http://127.0.0.1:{free_port()}"
     dev = (UV, "run", "--no-sync", "fastapi", "dev", "--port", url.rpartition(":")[2])

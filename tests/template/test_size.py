@@ -3,11 +3,12 @@
 from harness.bakery import Baker, tree
 from tools.size import count
 
-MAX_LINES = {"app": 3200, "tests": 4200, "sandbox": 1700, "total": 10150}
+MAX_LINES = {"app": 3800, "tests": 4800, "sandbox": 1900, "total": 11650}
 """Of a service without a queue. Make no line denser for it.
 
 Release 0.2.0 had 2,300, 2,700, 1,600 and 7,200. Two databases with migrations, the mail log and
-suppressions that an operator can change brought the rest, half of it tests that run on both.
+suppressions that an operator can change brought 2,900, half of it tests that run on both; all that
+a mail carries, a layout for the clients that people use, previews and a fourth example 1,450.
 """
 
 
