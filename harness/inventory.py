@@ -13,7 +13,7 @@ from harness.bakery import run
 
 # Run by the bake's own Python.
 ASK = """
-import importlib, json, os, pkgutil, sqlite3
+import importlib, json, os, pkgutil, re, sqlite3
 import app
 from app.main import app as service
 from app.mail.message import Message
@@ -44,7 +44,10 @@ for module in pkgutil.walk_packages(app.__path__, "app."):
         database.executescript(schema)
 tables = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
 settings = [name.upper() for name in Settings.model_fields]
-message = {name: str(field.annotation) for name, field in Message.model_fields.items()}
+message = {
+    name: re.sub(" at 0x[0-9a-f]+", "", str(field.annotation))  # of the functions that validate it
+    for name, field in Message.model_fields.items()
+}
 found = {"routes": routes, "tables": tables, "settings": settings, "message": message}
 print(json.dumps(found))
 """

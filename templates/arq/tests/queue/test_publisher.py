@@ -33,7 +33,7 @@ from sandbox.main import create_sandbox
 from tests.queue.broker import relay
 from tests.queue.commands import Operator, another
 from tests.queue.postbox import Postbox, free_port, until
-from tests.service import JSON, Logged, open_client, problem, router
+from tests.service import EVERYTHING, JSON, Logged, open_client, problem, router
 
 
 async def test_enqueue(
@@ -58,7 +58,7 @@ async def test_enqueue(
     assert statuses == [202, 409, 202, 409]
     assert postbox.bodies == [payload(message)]
     [kept] = [operator.stored.get(key) for key in operator.stored.scan_iter(f"*{operator.queue}*")]
-    assert json.loads(kept)["a"] == [digest(message)]
+    assert json.loads(kept)["a"] == [digest(body)]
     assert b"example.com" not in kept
     lines = logged()
     refused = "not queued: a different message is queued, or was sent, under this key"
@@ -69,6 +69,16 @@ async def test_enqueue(
     fields = f"idempotency_key=test:1  attempt=1  request_id={request_id}  email_id=em_"
     assert re.search(rf"accepted by PostStack .+  {fields}", operator.log)
     assert "example.com" not in f"{lines}{operator.log}"
+
+
+def test_digest(body: JSON) -> None:
+    """A message that differs in whatever it carries is another message."""
+    file = {"filename": "a.txt", "content_type": "text/plain", "id": "1:0"}
+    fields = EVERYTHING | {"attachments": [file]}
+    messages = [body, *(body | {name: value} for name, value in fields.items())]
+    messages.append(body | {"attachments": [file | {"id": "2:0"}]})
+
+    assert len({digest(message) for message in messages}) == len(EVERYTHING) + 2
 
 
 @pytest.mark.parametrize("raw", [b"\x80\x04pickle", b"{}", b"[" * 100_000])
