@@ -24,7 +24,7 @@ PRODUCTION = {
     "FASTAPI_ENV": "production",
     "SENDER_EMAIL": "hello@acme.dev",
     "POSTSTACK_API_KEY": "sk_live_1",
-    "POSTSTACK_WEBHOOK_SECRET": "whsec_1",
+    "POSTSTACK_WEBHOOK_SECRET": "whsec_8ff2c4a1d09b4e5fb67d3c1a",
     "API_KEYS": "0b2c97de41f84a6c9d55e8a3f1c7aa01",
 }
 """The least that production starts with."""

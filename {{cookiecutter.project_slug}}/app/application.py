@@ -17,7 +17,7 @@ from app.mail.mailer import Mailer
 from app.mail.suppressions import Suppressions
 from app.queue.publisher import open_publisher
 from app.settings import Settings
-from app.web.middleware import BodySizeLimit, RequestId, SecurityHeaders
+from app.web.middleware import BodySizeLimit, Head, RequestId, SecurityHeaders
 from app.web.openapi import declare_problems, openapi_options
 from app.web.problems import add_exception_handlers
 
@@ -47,9 +47,11 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # see app/web/pages.py
         redoc_url=None,
+        redirect_slashes=False,  # to an address that the request's Host header names
         **openapi_options(),
     )
     app.state.settings = settings
+    app.add_middleware(Head)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)

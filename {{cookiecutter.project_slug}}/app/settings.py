@@ -172,6 +172,9 @@ class Settings(BaseSettings):
                 raise ValueError("is missing; PostStack shows it once, with a new webhook")
             if value == SANDBOX_WEBHOOK_SECRET:
                 raise ValueError("is the sandbox's, which is public; use your webhook's")
+            # PostStack does not document how long its secrets are.
+            if _is_weak(value, 20):
+                raise ValueError("can be guessed; use the one that PostStack shows")
         if not value and _uses_sandbox(info):
             return SecretStr(SANDBOX_WEBHOOK_SECRET)
         # Never empty: the SDK would accept a signature that is made with the empty key.
@@ -181,13 +184,13 @@ class Settings(BaseSettings):
     @classmethod
     def _find_api_keys(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
         values = [key for part in keys.get_secret_value().split(",") if (key := part.strip())]
-        if not _in_production(info):
+        if not (_in_production(info) or _sends_real_mail(info)):
             values = values or [DEVELOPMENT_API_KEY]
         elif not values:
             raise ValueError("is missing; make a key with `openssl rand -hex 32`")
         elif DEVELOPMENT_API_KEY in values:
             raise ValueError("contains the development key, which is public; remove it")
-        elif any(len(key) < 32 or len(set(key)) < 10 for key in values):
+        elif any(_is_weak(key, 32) for key in values):
             raise ValueError("contains a weak key; make one with `openssl rand -hex 32`")
         # What RFC 6750 allows in `Authorization: Bearer`.
         if not all(re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", key) for key in values):
@@ -312,6 +315,15 @@ def _in_production(info: ValidationInfo) -> bool:
 def _uses_sandbox(info: ValidationInfo) -> bool:
     key: SecretStr | None = info.data.get("poststack_api_key")
     return key is not None and key.get_secret_value() == SANDBOX_KEY
+
+
+def _sends_real_mail(info: ValidationInfo) -> bool:
+    key: SecretStr | None = info.data.get("poststack_api_key")
+    return key is None or not key.get_secret_value().startswith("sk_test_")
+
+
+def _is_weak(secret: str, length: int) -> bool:
+    return len(secret) < length or len(set(secret)) < 10
 
 
 def load_settings(**options: str) -> Settings:

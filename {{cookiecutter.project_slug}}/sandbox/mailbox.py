@@ -19,12 +19,13 @@ STATIC = Path(__file__).with_name("static")
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    " img-src data:; frame-src 'self'; base-uri 'none'; form-action 'none'"
+    " img-src data:; frame-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
 )
 # A mail runs no script and calls nobody; its links open in a new tab, free of the sandbox.
 MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none';"
-    " style-src 'unsafe-inline'; img-src data:"
+    " style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 )
 # At the end, where it works as well and cannot come before the mail's own doctype.
 LINKS_IN_NEW_TAB = '<base target="_blank">'

@@ -6,7 +6,7 @@ import socket
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from httpx import AsyncClient
+from httpx import ASGITransport, AsyncClient
 from respx import MockRouter
 
 from app.application import create_app
@@ -95,3 +95,25 @@ async def test_sandbox(settings: Settings, body: JSON) -> None:
     assert [(mail["id"], mail["repeats"]) for mail in mails] == [(first.json()["email_id"], 0)]
     # None of the service's middleware sees the sandbox's requests.
     assert "x-content-type-options" not in page.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((host, 200) for host in ("localhost", "api:8000", "mail.localhost:8000", "dev.acme.dev")),
+        *((host, 200) for host in ("127.0.0.1:8000", "192.168.1.2", "[::1]:8000")),
+        *((host, 421) for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example")),
+    ],
+)
+async def test_hosts(host: str, status: int, settings: Settings) -> None:
+    """In local development no foreign page reads the mailbox by a name of its own."""
+    settings = Settings(
+        fastapi_env="development", bind_host="dev.acme.dev", database_url=settings.database_url
+    )
+    transport = ASGITransport(create_app(settings))
+    async with AsyncClient(transport=transport, base_url="http://x") as client:
+        for path in ("/", "/sandbox/", "/sandbox/previews"):
+            answer = await client.get(path, headers={"Host": host})
+            assert answer.status_code == status
+            policy = answer.headers.get("content-security-policy", "")
+            assert ("frame-ancestors 'none'" in policy) == (status == 200)

@@ -16,7 +16,7 @@ PRODUCTION = {
     "FASTAPI_ENV": "production",
     "SENDER_EMAIL": "hello@acme.dev",
     "POSTSTACK_API_KEY": "sk_live_planted",
-    "POSTSTACK_WEBHOOK_SECRET": "whsec_planted",
+    "POSTSTACK_WEBHOOK_SECRET": "whsec_planted-8ff2c4a1d09b4e5f",
     "API_KEYS": "planted-8ff2c4a1d09b4e5fb67d3c1aa2e6,\tplanted-0b2c97de41f84a6c9d55e8a3f1c7,",
     # % if cookiecutter.queue_backend == "arq"
     "REDIS_URL": "rediss://:planted@redis:6379/0",
@@ -51,7 +51,7 @@ def test_production() -> None:
 
     assert (settings.base_url(), settings.sandbox) == ("https://api.poststack.dev", False)
     assert settings.poststack_api_key.get_secret_value() == "sk_live_planted"
-    assert settings.poststack_webhook_secret.get_secret_value() == "whsec_planted"
+    assert settings.poststack_webhook_secret.get_secret_value() == "whsec_planted-8ff2c4a1d09b4e5f"
     keys = PRODUCTION["API_KEYS"].strip(",").replace("\t", "")
     assert settings.api_keys.get_secret_value() == keys
     assert "planted" not in repr(settings)
@@ -79,6 +79,8 @@ def test_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("POSTSTACK_API_KEY", SANDBOX_KEY),
         ("POSTSTACK_BASE_URL", "http://api.poststack.dev"),
         ("POSTSTACK_WEBHOOK_SECRET", "  "),
+        ("POSTSTACK_WEBHOOK_SECRET", "changeme"),
+        ("POSTSTACK_WEBHOOK_SECRET", f"whsec_{'a' * 40}"),
         ("POSTSTACK_WEBHOOK_SECRET", SANDBOX_WEBHOOK_SECRET),
         ("API_KEYS", " , "),
         ("API_KEYS", f"{PRODUCTION['API_KEYS']}{DEVELOPMENT_API_KEY}"),
@@ -138,6 +140,20 @@ def test_old_database_setting(file: bool, production: pytest.MonkeyPatch) -> Non
     assert load_settings().sqlite_path == Path("/data/mail.sqlite3")
 
 
+@pytest.mark.parametrize("keys", ["", DEVELOPMENT_API_KEY])
+def test_real_mail_in_development(keys: str, production: pytest.MonkeyPatch) -> None:
+    """The public key sends no real mail, wherever PostStack's key came from."""
+    production.setenv("FASTAPI_ENV", "development")
+    production.setenv("POSTSTACK_API_KEY", "sk_live_planted")
+    production.setenv("API_KEYS", keys)
+
+    [line] = problems()
+
+    assert line.startswith("API_KEYS ")
+    production.setenv("POSTSTACK_API_KEY", "sk_test_planted")  # which delivers nothing
+    assert load_settings().api_keys.get_secret_value() == DEVELOPMENT_API_KEY
+
+
 def test_development(monkeypatch: pytest.MonkeyPatch) -> None:
     """In development nothing is needed: mail goes to the sandbox at the service's own port."""
     monkeypatch.setenv("FASTAPI_ENV", "development")
@@ -154,7 +170,8 @@ def test_development(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_development_with_a_key() -> None:
     """With a key, development talks to PostStack; without a secret nobody can sign a webhook."""
-    Path(".env").write_text("FASTAPI_ENV=development\nPOSTSTACK_API_KEY=sk_1\nPORT=\nOTHER=1\n")
+    lines = ("FASTAPI_ENV=development", "POSTSTACK_API_KEY=sk_test_1", "PORT=", "OTHER=1")
+    Path(".env").write_text("\n".join(lines))
     first, second = load_settings(), load_settings(poststack_base_url="http://127.0.0.1:9000/")
 
     assert (first.base_url(), first.sandbox) == ("https://api.poststack.dev", False)

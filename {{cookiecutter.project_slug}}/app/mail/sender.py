@@ -20,6 +20,7 @@ from app.mail.errors import (
     TransientError,
 )
 from app.mail.message import Message, utc_now
+from app.text import printable
 
 SEND_TIMEOUT = 20.0
 """Seconds for one `send`: the SDK's own retries alone could hold a caller for 300."""
@@ -44,7 +45,8 @@ async def send(
                 answer = await poststack.emails.send(payload(message))
         except PostStackError as error:
             raise error_of(error, message) from error
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+        # The last is an answer whose JSON is nested too deeply.
+        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
             logger.warning("PostStack not reached: %r", error)
             raise TransientError(f"PostStack not reached: {error!r}") from error
         match answer:
@@ -100,7 +102,7 @@ def payload(message: Message) -> dict[str, Any]:
 
 def error_of(error: PostStackError, message: Message) -> MailError:
     """Log what PostStack answered, and return what the caller can do about it."""
-    words = redact(error.error, message)
+    words = redact(str(error.error), message)  # whatever its JSON has there
     status, code, request = error.status_code, error.code, error.request_id
     answer = f"PostStack answered {status} {code}: {words} (request {request})"
     transient = is_transient(error)
@@ -125,13 +127,13 @@ def redact(words: str, message: Message) -> str:
         (r"\b(sk|whsec)_\w+", "<secret>"),
     ):
         words = re.sub(pattern, name, words, flags=re.IGNORECASE)
-    return words
+    return printable(words)
 
 
 def is_transient(error: PostStackError) -> bool:
     """Tell throttling and outages from refusals, by the rules of the SDK's own retries."""
     if error.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        code = error.code or ""
+        code = str(error.code or "")
         return not (QUOTA_CODES.fullmatch(code) or (code and error.retry_after is None))
     return error.status_code == httpx.codes.REQUEST_TIMEOUT or error.status_code >= 500
 
@@ -141,7 +143,7 @@ def blames_recipient(error: PostStackError, message: Message) -> bool:
 
     So its words decide: they name the address, or speak of a recipient or a suppression.
     """
-    words = error.error.lower()
+    words = str(error.error).lower()
     addresses = [address.lower() for _, address in map(split_name, message.recipients)]
     return error.status_code in (400, 422) and (
         any(address in words for address in addresses)

@@ -54,6 +54,24 @@ class RequestId:
         context.reset(token)
 
 
+class Head:
+    """Answers HEAD, with which monitors ask, as it would GET, and without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope.get("method") != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_without_body)
+
+
 class BodySizeLimit:
     """Answers 413 to a body that is too long, as soon as that is known."""
 

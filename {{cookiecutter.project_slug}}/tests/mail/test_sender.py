@@ -9,7 +9,7 @@ from poststack import AsyncPostStack
 from respx import Route
 
 from app.mail.client import open_poststack
-from app.mail.errors import RecipientError, TransientError
+from app.mail.errors import MailError, RecipientError, TransientError
 from app.mail.message import Message
 from app.mail.sender import send
 from app.settings import Settings
@@ -58,6 +58,31 @@ async def test_permanent(
     assert str(caught.value) == line["message"] == told
     assert (line["level"], line["idempotency_key"]) == ("ERROR", "test:1")
     assert counter("mail_refused_total") == refused + 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(202, content=b"[" * 100_000),
+        Response(202, content=b"\xff\xfe"),
+        Response(202, json={"id": 5}),
+        Response(422, json={"error": ["\x1b[31mred"], "code": {"a": 1}}),
+        Response(429, json={"error": None, "code": ["b"]}, headers={"retry-after": "9" * 5000}),
+        Response(500, content=b"<html>\0</html>"),
+        Response(302, headers={"location": "http://127.0.0.1:1/"}),
+    ],
+)
+async def test_hostile(
+    answer: Response, poststack: AsyncPostStack, wire: Route, message: Message, logged: Logged
+) -> None:
+    """Whatever PostStack answers is one of our errors, in words that no terminal obeys."""
+    wire.mock(side_effect=[answer])
+
+    with pytest.raises(MailError) as caught:
+        await send(poststack, message)
+
+    assert str(caught.value).isprintable()
+    assert logged()[0]["message"].isprintable()
 
 
 async def test_timeouts(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 
+import pytest
 from httpx import AsyncClient
 
 from app.web.middleware import MAX_BODY_SIZE, SECURITY_HEADERS
@@ -59,3 +60,23 @@ async def test_headers(service: AsyncClient) -> None:
     for response in (*responses, await service.get("/healthz")):
         assert {name: response.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
         assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"])
+async def test_head(path: str, service: AsyncClient) -> None:
+    """HEAD is answered as GET is, without the body."""
+    got, head = await service.get(path), await service.head(path)
+
+    assert (head.status_code, head.content) == (200, b"")
+    kept = ("content-type", "content-length")
+    assert path == "/metrics" or [head.headers[name] for name in kept] == [
+        got.headers[name] for name in kept
+    ]
+    assert problem(await service.get("/nowhere")) == (404, "")
+    assert (await service.head("/nowhere")).status_code == 404
+
+
+async def test_slash(service: AsyncClient) -> None:
+    """Nobody is sent to an address that the request's host names."""
+    answer = await service.post("/send/", json={}, headers={"Host": "evil.example"})
+    assert problem(answer) == (404, "")

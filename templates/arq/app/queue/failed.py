@@ -16,12 +16,20 @@ from arq.jobs import JobStatus
 from app.mail.errors import ConflictError
 from app.queue.jobs import UNAVAILABLE, Queue, open_queue
 from app.settings import Settings, load_settings
+from app.text import printable
+
+UNREADABLE: dict[str, Any] = {"message": None, "reason": "unreadable", "attempts": "unknown"}
+"""What stands for an entry that is none of ours."""
 
 
 async def entries(queue: Queue) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """Yield what is on the list, by idempotency key."""
-    async for key, entry in queue.redis.hscan_iter(queue.failed_key):
-        yield key.decode(), json.loads(entry)
+    async for key, raw in queue.redis.hscan_iter(queue.failed_key):
+        try:
+            entry = UNREADABLE | json.loads(raw)
+        except (TypeError, ValueError, RecursionError):  # not of ours
+            entry = UNREADABLE
+        yield key.decode(errors="backslashreplace"), entry
 
 
 async def show(queue: Queue) -> None:
@@ -34,7 +42,7 @@ async def show(queue: Queue) -> None:
         line = f"{key}  created {created_at}  attempts {entry['attempts']}  {reason}"
         if await queue.status(key) not in (JobStatus.complete, JobStatus.not_found):
             line += "  (queued again)"
-        print(line)  # noqa: T201  the command's answer
+        print(printable(line))  # noqa: T201  the command's answer
     print(f"{count} failed")  # noqa: T201
 
 
@@ -42,7 +50,7 @@ async def requeue(queue: Queue, only: str | None) -> None:
     """Queue messages again; each leaves the list when PostStack has accepted it."""
     count = 0
     async for key, entry in entries(queue):
-        if only in (None, key):
+        if only in (None, key) and entry["message"] is not None:
             with suppress(ConflictError):  # a newer message was queued under this key
                 count += await queue.put(key, entry["message"])
     print(f"{count} queued again")  # noqa: T201

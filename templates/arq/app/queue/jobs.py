@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from redis import exceptions
 from redis.asyncio import ConnectionPool
 
+from app.logging import log_context
 from app.mail.errors import ConflictError
 from app.mail.sender import payload
 from app.queue.attachments import QueuedMessage
@@ -24,6 +26,8 @@ from app.settings import Settings
 
 EXPIRY = timedelta(days=30)
 """How long Redis keeps a job that no worker takes; arq's default would lose it after a day."""
+
+logger = logging.getLogger(__name__)
 
 UNAVAILABLE = (exceptions.RedisError, OSError)
 """What redis-py raises when Redis is down, refuses, or takes too long."""
@@ -163,7 +167,15 @@ class Worker(arq.Worker):
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start the jobs that are due and that no other worker has, as slots become free."""
-        waiting = [job_id for job_id in map(bytes.decode, job_ids) if job_id not in self.tasks]
+        waiting = []
+        for raw in job_ids:
+            try:
+                job_id = raw.decode()
+            except UnicodeDecodeError:
+                await self._set_aside(raw)
+                continue
+            if job_id not in self.tasks:
+                waiting.append(job_id)
         end = self.loop.time() + 1  # then arq has to record that the worker is alive
         while waiting and self.allow_pick_jobs and await self._wait_for_slot(end):
             free = self.max_jobs - self.job_counter
@@ -173,6 +185,23 @@ class Worker(arq.Worker):
                 self.job_counter += 1
                 self.tasks[job_id] = task = self.loop.create_task(self.run_job(job_id, score))
                 task.add_done_callback(self._free_slot)
+
+    async def _set_aside(self, job_id: bytes) -> None:
+        """Move a job whose id is no text, over which arq would end, to the failed list."""
+        key, stored = job_id.decode(errors="backslashreplace"), job_key_prefix.encode() + job_id
+        raw = await self.pool.get(stored) or b""
+        entry = {
+            "message": raw.decode(errors="backslashreplace"),
+            "reason": "its id is not UTF-8",
+            "attempts": 0,
+        }
+        async with self.pool.pipeline(transaction=True) as pipe:
+            pipe.hset(f"{self.queue_name}:failed", key, json.dumps(entry))
+            pipe.zrem(self.queue_name, job_id)
+            pipe.delete(stored)
+            await pipe.execute()
+        with log_context(idempotency_key=key):
+            logger.error("given up: its id is not UTF-8")
 
     async def _wait_for_slot(self, end: float) -> bool:
         """Wait for a free slot until the loop's clock says `end`."""
@@ -199,7 +228,7 @@ class Worker(arq.Worker):
         locked, stale = [], []
         for job_id, is_ours, score in zip(job_ids, answers[::2], answers[1::2], strict=True):
             if is_ours and score and score <= timestamp_ms():
-                locked.append((job_id, int(score)))
+                locked.append((job_id, int(max(score, 0))))  # it can be minus infinity
             elif is_ours:  # done, or put off, since its id was read
                 stale.append(in_progress_key_prefix + job_id)
         if stale:

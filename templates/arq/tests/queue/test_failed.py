@@ -61,6 +61,22 @@ async def test_permanent_error(
     assert not operator.stored.exists(f"{operator.queue}:failed")
 
 
+def test_unreadable(failed: list[Message], operator: Operator) -> None:
+    """What somebody else has put there is listed as such, in words that no terminal obeys."""
+    key = f"{operator.queue}:failed"
+    for name, entry in (("a", b"\xff"), ("b", b"[1]"), ("c", b"[" * 100_000), (b"\xff\x1b", b"{}")):
+        operator.stored.hset(key, name, entry)
+    hostile = {"message": {}, "reason": "\x1b[31mred\nnew line", "attempts": 1}
+    operator.stored.hset(key, "d", json.dumps(hostile))
+
+    code, output = operator.run("app.queue.failed")
+
+    *lines, count = output.splitlines()
+    assert (code, count) == (0, f"{len(failed) + 5} failed")
+    assert sum("unreadable" in line for line in lines) == 4
+    assert all(line.isprintable() for line in lines)
+
+
 async def test_requeue(
     failed: list[Message],
     publisher: ArqPublisher,

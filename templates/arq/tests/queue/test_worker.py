@@ -169,6 +169,33 @@ UNREADABLE = [
 ]
 
 
+async def test_hostile_jobs(
+    queue: Queue,
+    publisher: ArqPublisher,
+    message: Message,
+    *,
+    operator: Operator,
+    postbox: Postbox,
+) -> None:
+    """An id that is no text is kept aside, a time before all times is due, and the rest goes on."""
+    odd = f"{queue.job_prefix}".encode() + b"\xff\x1b[31m"
+    operator.stored.set(b"arq:job:" + odd, b"planted")
+    operator.stored.zadd(queue.name, {odd: 1})
+    await publisher.publish(message)
+    operator.stored.zadd(queue.name, {f"{queue.job_prefix}test:1": "-inf"})
+
+    with operator.worker() as worker:
+        postbox.expect({"test:1": 0})
+        await publisher.publish(another(message))
+        postbox.expect({"test:1": 0, "test:2": 0})
+        until(lambda: not operator.stored.zcard(queue.name))
+        assert worker.poll() is None
+
+    code, output = operator.run("app.queue.failed")
+    assert (code, output.count("its id is not UTF-8"), "\x1b" in output) == (0, 1, False)
+    assert "planted" not in operator.log
+
+
 async def test_log(
     queue: Queue, publisher: ArqPublisher, message: Message, operator: Operator
 ) -> None:
@@ -184,7 +211,7 @@ async def test_log(
         "FASTAPI_ENV": "production",
         "SENDER_EMAIL": "hello@acme.dev",
         "POSTSTACK_BASE_URL": f"https://127.0.0.1:{free_port()}",
-        "POSTSTACK_WEBHOOK_SECRET": "whsec_1",
+        "POSTSTACK_WEBHOOK_SECRET": "whsec_8ff2c4a1d09b4e5fb67d3c1a",
         "API_KEYS": "planted-8ff2c4a1d09b4e5fb67d3c1aa2e6",
     }
 

@@ -18,6 +18,7 @@ from app.queue.attachments import QueuedMessage
 from app.queue.connections import BROKER_ERRORS, BROKER_TIMEOUT
 from app.queue.publisher import create_celery, enqueue, failed_queue
 from app.settings import load_settings
+from app.text import printable
 
 
 @contextmanager
@@ -58,42 +59,58 @@ def message_of(entry: Entry) -> QueuedMessage | None:
         return None
 
 
+def content_of(message: QueuedMessage) -> str:
+    """Return what is the same in all repeats of a message: a caller may have posted it again."""
+    return message.model_dump_json(exclude={"created_at", "request_id"})
+
+
+def describe(entry: Entry) -> str:
+    """Write an entry as a line, without its content and its recipient."""
+    message = message_of(entry)
+    try:
+        deaths = entry.headers.get("x-death") or [{"reason": "no reason"}]
+        reason = entry.headers.get("reason", f"{deaths[0]['reason']}; see the worker's log")
+        attempts = entry.headers.get("attempts", entry.headers.get("retries", 0) + 1)
+    except (AttributeError, LookupError, TypeError):  # headers of somebody else's
+        reason, attempts = "no reason", "unknown"
+    when = f"created {message.created_at:%F %T%z}" if message else "unreadable"
+    return printable(f"{entry.headers.get('id')}: {when}, attempts: {attempts}: {reason}")
+
+
 def list_failed(celery: Celery) -> str:
-    """List what was given up, a line each, without its content and its recipient."""
-    lines = []
+    """List what was given up, a line for each message however often it was posted."""
+    lines: dict[str | int, str] = {}
     with open_entries(celery) as entries:
-        for entry in entries:
+        for number, entry in enumerate(entries):
             message = message_of(entry)
-            deaths = entry.headers.get("x-death") or [{"reason": "no reason"}]
-            reason = entry.headers.get("reason", f"{deaths[0]['reason']}; see the worker's log")
-            attempts = entry.headers.get("attempts", entry.headers.get("retries", 0) + 1)
-            when = f"created {message.created_at:%F %T%z}" if message else "unreadable"
-            lines.append(f"{entry.headers.get('id')}: {when}, attempts: {attempts}: {reason}")
-    return "\n".join([*lines, f"{len(lines)} failed"])
+            lines.setdefault(content_of(message) if message else number, describe(entry))
+    return "\n".join([*lines.values(), f"{len(lines)} failed"])
 
 
 def requeue(celery: Celery, key: str | None) -> str:
     """Queue again what was given up, or the message with this `key`; its 48 hours begin anew."""
-    count = 0
+    done: set[str] = set()
     with open_entries(celery) as entries:
         for entry in entries:
             message = message_of(entry)
             if message and key in (None, message.idempotency_key):
-                enqueue(celery, message.model_copy(update={"created_at": utc_now()}))
+                if content_of(message) not in done:
+                    enqueue(celery, message.model_copy(update={"created_at": utc_now()}))
                 entry.ack()  # only now: a crash in between leaves it in both queues
-                count += 1
-    return f"{count} requeued"
+                done.add(content_of(message))
+    return f"{len(done)} requeued"
 
 
 def drop(celery: Celery, key: str) -> str:
     """Delete what was given up under this `key`, be it a message or not."""
-    count = 0
+    dropped: set[str | int] = set()
     with open_entries(celery) as entries:
-        for entry in entries:
+        for number, entry in enumerate(entries):
             if str(entry.headers.get("id")) == key:
+                message = message_of(entry)
+                dropped.add(content_of(message) if message else number)
                 entry.ack()
-                count += 1
-    return f"{count} dropped"
+    return f"{len(dropped)} dropped"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@
 import logging
 import math
 import os
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from datetime import timedelta
 from functools import cache
@@ -159,6 +160,20 @@ class MailConsumer(Consumer):
         message.reject_log_error(logger, self.connection_errors)
 
     on_unknown_message = on_unknown_task = on_invalid_task = keep
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[RawMessage], None]:
+        """Keep also what makes Celery's handler fail: a body of `null`, a task that is a list."""
+        handle = super().create_task_handler(*arguments, **options)
+
+        def handle_or_keep(message: RawMessage) -> None:
+            try:
+                handle(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception:
+                self.keep(None, message)
+
+        return handle_or_keep
 
     def on_decode_error(self, message: RawMessage, _error: Exception) -> None:
         """Keep what is not JSON."""

@@ -36,6 +36,20 @@ async def test_given_up(shared: Deployment, message: Message) -> None:
     assert shared.list_failed() == ["0 failed"]
 
 
+async def test_posted_again(shared: Deployment, message: Message) -> None:
+    """A message that was posted three times and refused is one failed message, and one mail."""
+    error = {"error": "Invalid API key", "code": "unauthorized"}
+    shared.postbox.answers.extend(JSONResponse(error, 401) for _ in range(3))
+
+    await shared.enqueue(message, "again", "again", "again")
+
+    await eventually(lambda: len(shared.postbox.arrived("again")) == 3)
+    await eventually(lambda: shared.list_failed()[-1] == "1 failed")
+    await eventually(lambda: shared.failed("requeue", "again") == "1 requeued\n")
+    await shared.expect({"again": 0})
+    assert shared.list_failed() == ["0 failed"]
+
+
 async def test_conflict(shared: Deployment, message: Message) -> None:
     """A repeat that says something else is refused by PostStack, and kept until it is dropped."""
     await shared.enqueue(message, "conflict")
@@ -65,7 +79,7 @@ async def test_bug(deployment: Deployment, message: Message) -> None:
             fastapi_env="production",
             sender_email="hello@acme.dev",
             poststack_base_url="https://host:port",
-            poststack_webhook_secret="whsec_1",  # noqa: S106
+            poststack_webhook_secret="whsec_8ff2c4a1d09b4e5fb67d3c1a",  # noqa: S106
             api_keys="planted-8ff2c4a1d09b4e5fb67d3c1aa2e6",
             broker_url=proxy.url.replace("guest", "owner"),
         )
@@ -109,14 +123,22 @@ async def test_unreadable(shared: Deployment) -> None:
                 body, headers=headers, content_type="application/json", content_encoding="utf-8"
             )
         publish({}, headers={"task": "no_such_task"})
+        for number, body in enumerate(["null", "5"]):
+            headers = {"task": "send_email", "id": f"wrong:{number}", "reason": "\x1b[31mred\nnew"}
+            publish(
+                body, headers=headers, content_type="application/json", content_encoding="utf-8"
+            )
+        publish({}, headers={"task": ["send_email"], "id": "wrong:2", "x-death": 5})
 
     [worker] = shared.workers
-    await eventually(lambda: shared.list_failed()[-1] == "4 failed")
-    keys = ["None", "unreadable:0", "unreadable:1", "unreadable:2"]
+    await eventually(lambda: shared.list_failed()[-1] == "7 failed")
+    keys = ["None", *(f"unreadable:{n}" for n in range(3)), *(f"wrong:{n}" for n in range(3))]
     assert sorted(line.partition(": ")[0] for line in shared.list_failed()[:-1]) == keys
-    for words in ("not a task of this service", "given up: not a message; see"):
-        assert worker.log().count(words) == 2, worker.log()
+    assert all(line.isprintable() for line in shared.list_failed())
+    for words, count in (("not a task of this service", 5), ("given up: not a message; see", 2)):
+        assert worker.log().count(words) == count, worker.log()
+    assert worker.process.poll() is None
     with create_celery(shared.settings) as celery:
         assert requeue(celery, None) == "0 requeued"
-        assert [drop(celery, key) for key in keys] == ["1 dropped"] * 4
+        assert [drop(celery, key) for key in keys] == ["1 dropped"] * 7
         assert drop(celery, "None") == "0 dropped"
