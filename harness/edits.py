@@ -56,7 +56,7 @@ NEW_FILES = {
         "{% endblock %}\n"
     ),
 }
-SETTING = '''    support_email: EmailStr = "help@acme.dev"
+SETTING = '''    support_email: str = "help@acme.dev"
     """Where readers of our mail write to."""
 
 '''

@@ -212,7 +212,7 @@ def test_previews(service: str, project: Path, page: Page) -> None:
     template.write_text(before.replace("something", "much"))
     expect(mail).to_contain_text("much happened")
     template.write_text(before.replace("name", "nom"))
-    expect(page.locator("#error")).to_contain_text("notice/body.html, line 3: 'nom' is undefined")
+    expect(page.locator("#error")).to_contain_text("notice/body.html, line 4: 'nom' is undefined")
     expect(page.locator("iframe")).to_be_hidden()
     expect(emails.filter(has_text="broken")).to_have_count(1)
     template.write_text(before)

@@ -51,6 +51,7 @@ def test_signup_reaches_poststack(backend: str, installed: Baker, tmp_path: Path
         "from": "hello@example.com",
         "to": ["ada@example.com"],
         "subject": "Welcome to Acme Mail, Ada",
+        "tags": ["welcome"],
         "idempotency_window_hours": 72,
     }
 

@@ -23,6 +23,9 @@ FOOTPRINT = {
     ".env.example",
     ".github/dependabot.yml",
     ".github/workflows/ci.yml",
+    "app/commands/purge.py",
+    "app/queue/attachments.py",
+    "app/queue/delivery.py",
     "app/queue/development.py",
     "app/queue/failed.py",
     "app/queue/publisher.py",
@@ -31,6 +34,7 @@ FOOTPRINT = {
     "compose.yaml",
     "docs/architecture.md",
     "docs/queue.md",
+    "migrations/versions/queue_0001.py",
     "pyproject.toml",
     "tests/test_settings.py",
 }

@@ -129,16 +129,15 @@ class Settings(BaseSettings):
     """The port of a worker's metrics, open to all who reach it; 0 is none."""
 
     # % endif
-    @field_validator("sender_email", "reply_to")
+    @field_validator("sender_email")
     @classmethod
-    def _check_mailbox(cls, mailbox: str, info: ValidationInfo) -> str:
-        if not mailbox and info.field_name == "reply_to":
-            return ""
-        name, address = split_name(mailbox)
-        _, address = validate_email(address)
-        if _in_production(info) and address.rpartition("@")[2] in PLACEHOLDER_DOMAINS:
-            raise ValueError(f"is {address}, a placeholder; use an address at your own domain")
-        return with_name(name, address)
+    def _check_sender(cls, mailbox: str, info: ValidationInfo) -> str:
+        return _check_mailbox(mailbox, info)
+
+    @field_validator("reply_to")
+    @classmethod
+    def _check_reply_to(cls, mailbox: str, info: ValidationInfo) -> str:
+        return mailbox and _check_mailbox(mailbox, info)
 
     @field_validator("poststack_api_key")
     @classmethod
@@ -305,6 +304,14 @@ class Settings(BaseSettings):
                 return self.sandbox_url_file.read_text("utf-8")
         # % endif
         return self.poststack_base_url or self.sandbox_url
+
+
+def _check_mailbox(mailbox: str, info: ValidationInfo) -> str:
+    name, address = split_name(mailbox)
+    _, address = validate_email(address)
+    if _in_production(info) and address.rpartition("@")[2] in PLACEHOLDER_DOMAINS:
+        raise ValueError(f"is {address}, a placeholder; use an address at your own domain")
+    return with_name(name, address)
 
 
 def _in_production(info: ValidationInfo) -> bool:

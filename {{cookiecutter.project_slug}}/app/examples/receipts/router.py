@@ -16,7 +16,7 @@ router = APIRouter(tags=["mail"], responses=problem_responses(409, 422, 502, 503
 class ReceiptRequest(Order):
     """An order, and in which form its receipt comes."""
 
-    attach: bool = Field(False, description="Whether it comes as a file, too.")
+    attach: bool = Field(False, description="Whether it comes as a file, too.", strict=True)
 
 
 class ReceiptResponse(BaseModel):
