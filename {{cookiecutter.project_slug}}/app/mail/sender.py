@@ -119,7 +119,8 @@ def error_of(error: PostStackError, message: Message) -> MailError:
 
 def redact(words: str, message: Message) -> str:
     """Take out of PostStack's words what no log and no queue needs to know."""
-    names = [name for name, _ in map(split_name, message.recipients) if name]
+    # An initial names nobody, and would be found in every word.
+    names = [name for name, _ in map(split_name, message.recipients) if len(name) > 2]
     for pattern, name in (
         (re.escape(message.subject), "<subject>"),
         *((re.escape(name), "<name>") for name in names),

@@ -46,14 +46,15 @@ async def test_permanent(
     poststack: AsyncPostStack, wire: Route, message: Message, logged: Logged
 ) -> None:
     """A refusal is an error in the log, with PostStack's words but no address, and counts."""
-    words = {"error": "<Ada@example.com> is blocked.", "code": "blocked"}
+    message = message.model_copy(update={"recipient": '"Ada L." <ada@example.com>'})
+    words = {"error": "Ada L. <Ada@example.com> is blocked.", "code": "blocked"}
     wire.respond(422, json=words, headers={"x-request-id": "req_1"})
     refused = counter("mail_refused_total")
 
     with pytest.raises(RecipientError) as caught:
         await send(poststack, message)
 
-    told = "PostStack answered 422 blocked: <<address>> is blocked. (request req_1)"
+    told = "PostStack answered 422 blocked: <name> <<address>> is blocked. (request req_1)"
     [line] = logged()
     assert str(caught.value) == line["message"] == told
     assert (line["level"], line["idempotency_key"]) == ("ERROR", "test:1")
