@@ -119,13 +119,13 @@ def test_read(service: str, page: Page) -> None:
     open_mailbox(page)
 
     page.locator("#messages a").click()
-    expect(page.locator("#subject")).to_have_text("Welcome to Acme Mail, Ada")
+    expect(page.locator("#subject")).to_have_text("Welcome to Acme Mail")
     mail = page.frame_locator("iframe[title='The message as HTML']")
-    expect(mail.get_by_role("heading", name="Welcome, Ada!")).to_be_visible()
+    expect(mail.get_by_role("heading", name="Welcome!")).to_be_visible()
     expect(page.locator("#status")).to_have_attribute("data-status", "delivered")
 
     page.get_by_role("tab", name="Text").click()
-    expect(page.locator("#panel-text")).to_contain_text("Welcome, Ada!")
+    expect(page.locator("#panel-text")).to_contain_text("Welcome!")
     expect(page.locator("iframe")).to_be_hidden()
 
     page.get_by_role("tab", name="Source").click()
@@ -148,7 +148,7 @@ def test_arrives_by_itself(service: str, page: Page) -> None:
 
     expect(page.locator("#messages a")).to_have_count(2)
     expect(page.locator("#messages a").first).to_contain_text("bob@example.com")
-    expect(page.locator("#subject")).to_have_text("Welcome to Acme Mail, Ada")
+    expect(page.locator("#subject")).to_have_text("Welcome to Acme Mail")
 
 
 def test_search_and_empty(service: str, page: Page) -> None:

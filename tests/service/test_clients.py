@@ -67,7 +67,7 @@ LONG = {
             "currency": "EUR",
         }
     },
-    "examples/signup/welcome": {"name": "A" * 100},
+    "examples/notify/notice": {"name": "A" * 100},
 }
 """The longest that callers may have printed."""
 

@@ -38,9 +38,9 @@ async def test_welcome(service: AsyncClient, sent: Sent) -> None:
     assert first == second
     assert first["to"] == ["ada@example.com"]
     assert first["idempotency_key"].startswith("welcome:")
-    assert all("Ada" in first[part] for part in ("subject", "html", "text"))
     assert other["idempotency_key"] != first["idempotency_key"]
-    assert other["subject"].endswith(", 日本 O'Neil, Jr. <b>")
+    # Nothing that a stranger typed is in the mail.
+    assert not [word for word in ("Ada", "Eve", "日本", "Jr.") if word in str([first, other])]
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,14 @@ def welcome(user: User) -> Email:
 
     The key includes the content: a repeat in other words would be a conflict at PostStack, from
     which a stranger could tell that the address is known.
+
+    It has no name in it: whoever signs up somebody else would write to them with our sender.
     """
     return Email(
         template="examples/signup/welcome",
         recipient=user.email,
         idempotency_key=f"welcome:{user.id}",
         key_includes_content=True,
-        context={"name": user.name},
     )
 
 
