@@ -3,12 +3,12 @@
 from harness.bakery import Baker, tree
 from tools.size import count
 
-MAX_LINES = {"app": 3800, "tests": 4800, "sandbox": 1900, "total": 11650}
+MAX_LINES = {"app": 3900, "tests": 4950, "sandbox": 1900, "total": 11900}
 """Of a service without a queue. Make no line denser for it.
 
 Release 0.2.0 had 2,300, 2,700, 1,600 and 7,200. Two databases with migrations, the mail log and
 suppressions that an operator can change brought 2,900, half of it tests that run on both; all that
-a mail carries, a layout for the clients that people use, previews and a fourth example 1,450.
+a mail carries, a layout for the clients that people use, previews and a fourth example 1,700.
 """
 
 
