@@ -1,5 +1,6 @@
 """The settings refuse what would be missing or unsafe, in words that help."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,12 @@ from pydantic import ValidationError
 
 from app.settings import (
     DEVELOPMENT_API_KEY,
+    PROJECT,
     SANDBOX_KEY,
     SANDBOX_WEBHOOK_SECRET,
     load_settings,
 )
+from tests.service import run
 
 PRODUCTION = {
     "FASTAPI_ENV": "production",
@@ -128,7 +131,7 @@ def test_names(production: pytest.MonkeyPatch) -> None:
 def test_old_database_setting(file: bool, production: pytest.MonkeyPatch) -> None:
     """Who has set `DATABASE_PATH` must not find an empty database elsewhere."""
     if file:
-        Path(".env").write_text("DATABASE_PATH=/data/mail.sqlite3\n")
+        Path(os.environ["ENV_FILE"]).write_text("DATABASE_PATH=/data/mail.sqlite3\n")
     else:
         production.setenv("DATABASE_PATH", "/data/mail.sqlite3")
     cure = "DATABASE_URL (once DATABASE_PATH) must begin with sqlite:/// or postgresql://"
@@ -154,7 +157,8 @@ def test_development(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_development_with_a_key() -> None:
     """With a key, development talks to PostStack; without a secret nobody can sign a webhook."""
-    Path(".env").write_text("FASTAPI_ENV=development\nPOSTSTACK_API_KEY=sk_1\nPORT=\nOTHER=1\n")
+    file = "FASTAPI_ENV=development\nPOSTSTACK_API_KEY=sk_1\nPORT=\nOTHER=1\n"
+    Path(os.environ["ENV_FILE"]).write_text(file)
     first, second = load_settings(), load_settings(poststack_base_url="http://127.0.0.1:9000/")
 
     assert (first.base_url(), first.sandbox) == ("https://api.poststack.dev", False)
@@ -162,3 +166,12 @@ def test_development_with_a_key() -> None:
     secrets = {each.poststack_webhook_secret.get_secret_value() for each in (first, second)}
     assert len(secrets) == 2
     assert min(map(len, secrets)) > 40
+
+
+def test_file_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` is read beside `pyproject.toml`, from wherever a program is started."""
+    monkeypatch.delenv("ENV_FILE")
+    done = run("from app.settings import Settings; print(Settings.model_config['env_file'])")
+
+    assert Path.cwd() != PROJECT
+    assert done.stdout == f"{PROJECT / '.env'}\n"
