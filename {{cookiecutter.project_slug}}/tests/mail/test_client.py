@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import ssl
 import subprocess
 
 import pytest
