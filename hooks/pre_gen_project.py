@@ -7,6 +7,15 @@ and gets the message of the first that it does not match. `copier.yml` is genera
 import json
 import re
 import sys
+from pathlib import Path
+
+try:
+    from importlib.metadata import PackageNotFoundError, version
+except ImportError:  # the parser of an old Python must get so far
+    sys.exit("This template needs Python 3.8 or newer. `uvx cookiecutter` brings one.")
+
+OLDEST = (2, 2)
+"""The first cookiecutter that finds the template's includes."""
 
 CONTEXT = json.loads(r"""{{ cookiecutter | tojson }}""")
 # Before cookiecutter renders the answers as Jinja, which it does with --no-input; cruft has none.
@@ -29,10 +38,33 @@ def problem(question: str) -> str:
     return ""
 
 
+def too_old() -> str:
+    """Say that this cookiecutter would make another service than the one that is tested."""
+    try:
+        installed = version("cookiecutter")
+    except PackageNotFoundError:
+        return ""
+    if tuple(int(number) for number in re.findall(r"\d+", installed)[:2]) >= OLDEST:
+        return ""
+    wanted = ".".join(map(str, OLDEST))
+    return f"cookiecutter {installed} is too old, use {wanted} or newer: `uvx cookiecutter`."
+
+
+def taken() -> str:
+    """Say that there is a project, which `cookiecutter -f` would mix with the new one."""
+    if not (Path("pyproject.toml").exists() or Path("app").exists()):
+        return ""
+    return (
+        f"{Path.cwd()} has a project already, which was left as it is. Choose another folder or"
+        " slug; `copier update` and `cruft update` change a service that they made."
+    )
+
+
 def main() -> None:
     """Print what is wrong and exit 1, or do nothing."""
     questions = [name for name in CONTEXT if not name.startswith("_")]
-    problems = [found for name in questions if (found := problem(name))]
+    refusal = too_old() or taken()
+    problems = [refusal] if refusal else list(filter(None, map(problem, questions)))
     if problems:
         sys.exit("\n".join(problems))
 

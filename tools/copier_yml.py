@@ -38,10 +38,12 @@ cookiecutter:
 """
 MESSAGE = """\
 _message_after_copy: |
+    {% set path = _copier_conf.dst_path | string %}
+    {% set path = ("./" if path[:1] == "-" else "") ~ path %}
 
     Install the service and run its tests with:
 
-      cd {{ _copier_conf.dst_path }}
+      cd {{ path | quote }}
       uv run pytest
 
     Then start it with:

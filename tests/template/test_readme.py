@@ -38,9 +38,10 @@ WRONG, RIGHT = 'Post "Office"', "Post Office"
 
 
 def shown(readme: str, tool: str) -> str:
-    """Turn a transcript in the README into a pattern: any numbers, any lines where it has `...`."""
+    """Turn a transcript in the README into a pattern: any numbers and home, any lines at `...`."""
     [block] = re.findall(rf"^```text\n(\$ [^\n]*{tool} .*?)^```", readme, re.DOTALL | re.MULTILINE)
     pattern = re.escape(block).replace("\\\n", "\n")
+    pattern = pattern.replace("/home/you", r"\S+")
     pattern = re.sub(r"\d+(\\\.\d+)?", r"[\\d.]+", pattern)
     pattern = re.sub(r"={3,}", "=+", pattern)
     return pattern.replace("\n\\.\\.\\.\n", "\n(.*\\n)*?")

@@ -6,11 +6,13 @@ import sys
 from app.application import create_app
 from app.development import server_options
 from app.logging import configure_logging
+from app.mail.client import check_connection
 from app.migrations import prepare_database
 from app.settings import load_settings
 
 settings = load_settings(**server_options(sys.argv[1:]))
 configure_logging(settings)
+check_connection(settings)
 prepare_database(settings)
 app = create_app(settings)
 

@@ -1,5 +1,6 @@
 """What the service reads from its environment, checked once at start."""
 
+import os
 import re
 # % if cookiecutter.queue_backend != "none"
 from contextlib import suppress
@@ -42,12 +43,14 @@ PLACEHOLDER_DOMAINS = ("example.com", "example.net", "example.org")
 class Settings(BaseSettings):
     """The environment variables of the same names in capitals, or a `.env` file.
 
+    That file is beside `pyproject.toml`, wherever a program is started, or where `ENV_FILE` says.
+
     After validation no secret is empty: an absent one has become the sandbox's (development) or has
     been refused (production).
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=os.environ.get("ENV_FILE", PROJECT / ".env"),
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,

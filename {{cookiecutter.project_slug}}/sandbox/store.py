@@ -14,7 +14,7 @@ from sandbox.errors import ApiError
 from sandbox.messages import Filters, Message, now, timestamp
 from sandbox.validation import split_address
 
-_SCHEMA = Path(__file__).with_name("schema.sql").read_text()
+_SCHEMA = Path(__file__).with_name("schema.sql").read_text("utf-8")
 _VERSION = 2
 _MATCH = """
     FROM messages

@@ -31,15 +31,10 @@ from tests import service as service_module
 from tests.databases import at, empty, migrate, postgresql
 from tests.service import JSON, Logged, Sent, open_client
 
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide the developer's environment variables, proxies and `.env` file."""
-    for name in (*Settings.model_fields, "database_path", *PROXIES):
-        monkeypatch.delenv(name.upper(), raising=False)
-        monkeypatch.delenv(name, raising=False)
+def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run each test in a folder of its own; `tests/__init__.py` hides the developer's shell."""
     monkeypatch.chdir(tmp_path)
 
 

@@ -73,6 +73,7 @@ def server(folder: Path, port: int) -> Iterator[str]:
     data, url = folder / "data", f"postgresql://test@127.0.0.1:{port}/postgres"
     if not data.exists():
         create = ["initdb", "--auth=trust", "--no-sync", "--username=test", f"--pgdata={data}"]
+        create += ["--encoding=UTF8", "--no-locale"]
         subprocess.run(create, check=True, capture_output=True)  # noqa: S603  from the PATH
     start = ["postgres", "-D", str(data), "-p", str(port), "-k", str(folder), "-F"]
     with subprocess.Popen(start, stderr=subprocess.DEVNULL) as process:  # noqa: S603  as above

@@ -1,5 +1,6 @@
 """The settings refuse what would be missing or unsafe, in words that help."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,12 @@ from pydantic import ValidationError
 
 from app.settings import (
     DEVELOPMENT_API_KEY,
+    PROJECT,
     SANDBOX_KEY,
     SANDBOX_WEBHOOK_SECRET,
     load_settings,
 )
+from tests.service import run
 
 PRODUCTION = {
     "FASTAPI_ENV": "production",
@@ -130,7 +133,7 @@ def test_names(production: pytest.MonkeyPatch) -> None:
 def test_old_database_setting(file: bool, production: pytest.MonkeyPatch) -> None:
     """Who has set `DATABASE_PATH` must not find an empty database elsewhere."""
     if file:
-        Path(".env").write_text("DATABASE_PATH=/data/mail.sqlite3\n")
+        Path(os.environ["ENV_FILE"]).write_text("DATABASE_PATH=/data/mail.sqlite3\n")
     else:
         production.setenv("DATABASE_PATH", "/data/mail.sqlite3")
     cure = "DATABASE_URL (once DATABASE_PATH) must begin with sqlite:/// or postgresql://"
@@ -171,7 +174,7 @@ def test_development(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_development_with_a_key() -> None:
     """With a key, development talks to PostStack; without a secret nobody can sign a webhook."""
     lines = ("FASTAPI_ENV=development", "POSTSTACK_API_KEY=sk_test_1", "PORT=", "OTHER=1")
-    Path(".env").write_text("\n".join(lines))
+    Path(os.environ["ENV_FILE"]).write_text("\n".join(lines))
     first, second = load_settings(), load_settings(poststack_base_url="http://127.0.0.1:9000/")
 
     assert (first.base_url(), first.sandbox) == ("https://api.poststack.dev", False)
@@ -179,3 +182,12 @@ def test_development_with_a_key() -> None:
     secrets = {each.poststack_webhook_secret.get_secret_value() for each in (first, second)}
     assert len(secrets) == 2
     assert min(map(len, secrets)) > 40
+
+
+def test_file_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` is read beside `pyproject.toml`, from wherever a program is started."""
+    monkeypatch.delenv("ENV_FILE")
+    done = run("from app.settings import Settings; print(Settings.model_config['env_file'])")
+
+    assert Path.cwd() != PROJECT
+    assert done.stdout == f"{PROJECT / '.env'}\n"

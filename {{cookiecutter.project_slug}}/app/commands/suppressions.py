@@ -20,7 +20,7 @@ from pydantic import (
 
 from app.addresses import normalize_address, unicode_address
 from app.database import DatabaseError, open_database
-from app.mail.client import open_poststack
+from app.mail.client import check_connection, open_poststack
 from app.mail.fields import Time
 from app.mail.message import utc_now
 from app.mail.suppressions import Suppressions
@@ -154,6 +154,7 @@ def main() -> None:
         except ValueError:
             raise SystemExit(f"Not done: {options.address!r} is not an address.") from None
     settings = load_settings()
+    check_connection(settings)
     prepare_database(settings)
     try:
         print(asyncio.run(run(settings, options.command, address)))  # noqa: T201  for whoever runs it

@@ -1,10 +1,12 @@
 """PostStack's client: the SDK's, over connections of our choice, one for each process."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
 from json import dumps
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -22,32 +24,35 @@ async def open_poststack(
 
     `max_retries` are the SDK's own, within one call.
     """
-    async with AsyncPostStack(
-        api_key=settings.poststack_api_key.get_secret_value(),
-        base_url=settings.base_url(),
-        timeout=10.0,  # seconds, of one attempt
-        max_retries=max_retries,
-    ) as poststack:
+    proxy = find_proxy(settings)
+    with no_proxy():
+        poststack = AsyncPostStack(
+            api_key=settings.poststack_api_key.get_secret_value(),
+            base_url=settings.base_url(),
+            timeout=10.0,  # seconds, of one attempt
+            max_retries=max_retries,
+        )
+    async with poststack:
         # httpx keeps 20 connections, and searches them in quadratic time. At 64 callers the SDK as
         # it comes makes 0.3 times the sends a second, each over a connection of its own, and 0.9
         # times over a transport for httpx, which needs no underscores but leaves httpx its work.
         # `tests/mail/test_client.py` notices when a new version of the SDK moves this seam.
         sdk = poststack._client
-        sdk._httpx = Connections(sdk._httpx, settings)  # type: ignore[assignment]
+        sdk._httpx = Connections(sdk._httpx, settings, proxy)  # type: ignore[assignment]
         yield poststack
 
 
 class Connections:
     """What the SDK asks of `httpx.AsyncClient`, done by aiohttp."""
 
-    def __init__(self, replaced: httpx.AsyncClient, settings: Settings) -> None:
+    def __init__(self, replaced: httpx.AsyncClient, settings: Settings, proxy: str | None) -> None:
         self._settings = settings
         self._session = aiohttp.ClientSession(
             # No limit: behind one, who comes later takes a connection before who waits for it.
             connector=aiohttp.TCPConnector(limit=0, ssl=httpx.create_ssl_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=replaced.headers,
-            proxy=find_proxy(replaced.base_url),
+            proxy=proxy,
             auto_decompress=False,
         )
 
@@ -81,7 +86,64 @@ class Connections:
         await self._session.close()
 
 
-def find_proxy(url: httpx.URL) -> str | None:
-    """Follow HTTPS_PROXY, ALL_PROXY and NO_PROXY; aiohttp would ask a thread, for every request."""
-    proxies = getproxies()
-    return None if proxy_bypass(url.host) else proxies.get(url.scheme) or proxies.get("all")
+def check_connection(settings: Settings) -> None:
+    """Exit with one line if the environment's proxy or certificate authorities cannot be used.
+
+    Before the server starts: uvicorn would show a stack trace.
+    """
+    find_proxy(settings)
+    try:
+        httpx.create_ssl_context()
+    except OSError as error:
+        raise SystemExit(
+            f"The service cannot start: certificates cannot be read ({error}). "
+            "Correct or unset SSL_CERT_FILE and SSL_CERT_DIR."
+        ) from None
+
+
+def find_proxy(settings: Settings) -> str | None:
+    """Follow HTTPS_PROXY, ALL_PROXY and NO_PROXY; aiohttp would ask a thread, for every request.
+
+    No proxy leads to this machine, where the sandbox is. One that is not HTTP ends the process.
+    """
+    url, proxies = httpx.URL(settings.base_url()), getproxies()
+    here = settings.sandbox or url.host in ("localhost", "127.0.0.1", "::1")
+    kind = url.scheme if proxies.get(url.scheme) else "all"
+    proxy = proxies.get(kind)
+    if not proxy or here or proxy_bypass(url.host):
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if not is_http(proxy):
+        # Without the value, which can have a password.
+        raise SystemExit(
+            f"The service cannot start: {kind.upper()}_PROXY is not an http:// or https:// URL, "
+            f"and no other proxy is supported. Set {url.scheme.upper()}_PROXY to an HTTP proxy, "
+            f"or NO_PROXY={url.host}."
+        )
+    return proxy
+
+
+def is_http(proxy: str) -> bool:
+    """Tell whether aiohttp can use a proxy's URL."""
+    try:
+        parts = urlsplit(proxy)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+@contextmanager
+def no_proxy() -> Iterator[None]:
+    """Hide the environment's proxies from the client that the SDK makes, and which is replaced.
+
+    It would raise an ImportError for a SOCKS proxy, which need not be PostStack's.
+    """
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "*"
+    try:
+        yield
+    finally:
+        del os.environ["no_proxy"]
+        if before is not None:
+            os.environ["no_proxy"] = before

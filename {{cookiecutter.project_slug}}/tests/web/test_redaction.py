@@ -103,6 +103,7 @@ async def test_proxy(
 ) -> None:
     """The password of a proxy that refuses, or breaks TLS, is in no line of a log and no error."""
     password = f"{MARK}-user:{MARK}-password"
+    monkeypatch.delenv("no_proxy")
     monkeypatch.setenv("https_proxy", settings.base_url().replace("//", f"//{password}@"))
     elsewhere = settings.model_copy(update={"poststack_base_url": "https://api.poststack.test"})
     router.route(method="CONNECT").respond(status)

@@ -23,7 +23,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from app import metrics
 from app.database import open_database
 from app.logging import configure_logging, log_context
-from app.mail.client import open_poststack
+from app.mail.client import check_connection, open_poststack
 from app.mail.delivery import record
 from app.mail.errors import PermanentError, TransientError
 from app.mail.log import MailLog, Outcome, SendStatus
@@ -182,6 +182,7 @@ def main() -> None:
     settings = load_settings()
     configure_logging(settings)
     if not command:
+        check_connection(settings)
         prepare_database(settings)
     try:
         # uvloop where uvicorn has brought it: most of a job's time goes to and from Redis.

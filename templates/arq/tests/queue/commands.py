@@ -41,7 +41,7 @@ class Operator:
         with self._log.open("wb") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "app.queue.worker"],
-                cwd=self._folder,  # where no `.env` file is
+                cwd=self._folder,
                 env=self._environment | environment,
                 stderr=log,
             )
@@ -58,7 +58,7 @@ class Operator:
     @property
     def log(self) -> str:
         """What the last worker has logged."""
-        return self._log.read_text()
+        return self._log.read_text("utf-8")
 
     def expect_log(self, words: str) -> None:
         """Wait until the worker has logged these words."""

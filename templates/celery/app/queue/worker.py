@@ -33,7 +33,7 @@ from pydantic import ValidationError
 from app import metrics
 from app.database import open_database
 from app.logging import configure_logging, log_context
-from app.mail.client import open_poststack
+from app.mail.client import check_connection, open_poststack
 from app.mail.delivery import record
 from app.mail.errors import PermanentError, TransientError
 from app.mail.log import MailLog, Outcome, SendStatus
@@ -244,7 +244,8 @@ def log_ready(**_: Any) -> None:
 
 @worker_init.connect
 def prepare(**_: Any) -> None:
-    """Bring the database up to date, or do not start."""
+    """See that PostStack can be reached, and bring the database up to date, or do not start."""
+    check_connection(worker_settings())
     prepare_database(worker_settings())
 
 

@@ -49,7 +49,7 @@ class Worker:
 
     def log(self) -> str:
         """Return what it and its children have logged so far."""
-        return self._log.read_text()
+        return self._log.read_text("utf-8")
 
     async def expect(self, words: str) -> None:
         """Wait until its log has these words, and show the log if it never does."""
