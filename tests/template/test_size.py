@@ -3,7 +3,7 @@
 from harness.bakery import Baker, tree
 from tools.size import count
 
-MAX_LINES = {"app": 3900, "tests": 4950, "sandbox": 1900, "total": 11900}
+MAX_LINES = {"app": 3950, "tests": 5000, "sandbox": 1900, "total": 12000}
 """Of a service without a queue. Make no line denser for it.
 
 Release 0.2.0 had 2,300, 2,700, 1,600 and 7,200. Two databases with migrations, the mail log and

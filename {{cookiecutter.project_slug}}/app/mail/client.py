@@ -106,11 +106,12 @@ def find_proxy(settings: Settings) -> str | None:
 
     No proxy leads to this machine, where the sandbox is. One that is not HTTP ends the process.
     """
-    url, proxies = httpx.URL(settings.base_url()), getproxies()
-    here = settings.sandbox or url.host in ("localhost", "127.0.0.1", "::1")
+    url, proxies = urlsplit(settings.base_url()), getproxies()
+    host = url.hostname or ""
+    here = settings.sandbox or host in ("localhost", "127.0.0.1", "::1")
     kind = url.scheme if proxies.get(url.scheme) else "all"
     proxy = proxies.get(kind)
-    if not proxy or here or proxy_bypass(url.host):
+    if not proxy or here or proxy_bypass(host):
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
@@ -119,7 +120,7 @@ def find_proxy(settings: Settings) -> str | None:
         raise SystemExit(
             f"The service cannot start: {kind.upper()}_PROXY is not an http:// or https:// URL, "
             f"and no other proxy is supported. Set {url.scheme.upper()}_PROXY to an HTTP proxy, "
-            f"or NO_PROXY={url.host}."
+            f"or NO_PROXY={host}."
         )
     return proxy
 
