@@ -284,7 +284,7 @@ def stop_while_sending(service: Deployment) -> float:
 def test_image(
     backend: str, template: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Made under umask 077 it starts, without a disk to write to, tools, tests or a sandbox.
+    """Made under umask 077 its app is found, and there are no tools, tests or sandbox in it.
 
     A change in `app/` makes the last layers anew, and not the packages.
     """
@@ -296,11 +296,27 @@ def test_image(
         os.umask(before)
     tag = f"test-{uuid4().hex[:8]}"
     build = ("build", "--network", "host", "--tag", tag, ".")
-    run_it = ("run", "--rm", "--read-only", "--tmpfs", "/tmp", tag)  # noqa: S108  in the container
+    chosen = dict(line.split("=") for line in settings(backend).splitlines())
+    chosen["BROKER_URL"] = "amqp://mail:secret@127.0.0.1:1//"  # nobody listens there
+    chosen["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    environment = [f"--env={name}={value}" for name, value in chosen.items()]
+    run_it = (
+        "run",
+        "--rm",
+        "--read-only",
+        "--tmpfs",
+        "/tmp",
+        "--volume",
+        "/service/data",
+        *environment,
+        tag,
+    )  # noqa: S108  in the container
     try:
         docker(*build, cwd=project)
         first = image(tag)
-        said = docker(*run_it, "sh", "-c", "ls; command -v cc gcc uv; id -u; python -m app.main")
+        said = docker(
+            *run_it, "sh", "-c", "ls; command -v cc gcc uv; id -u; python -c 'import app.main'"
+        )
         assert said.split() == ["app", "data", "migrations", "pyproject.toml", "10001"]
         base = image("python:3.14-slim")["Size"]
         megabytes = (first["Size"] - base) / 1_000_000
