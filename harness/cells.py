@@ -11,7 +11,7 @@ import pytest
 
 from harness.bakery import BACKENDS, find_python
 
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HERE = [version for version in PYTHONS if find_python(version)] or [PYTHONS[0]]
 """Those that this machine has."""
 
