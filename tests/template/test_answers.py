@@ -170,18 +170,3 @@ def test_taken_slug_is_green(template: Path, tmp_path: Path) -> None:
     project = bake("cookiecutter", template, tmp_path, {"project_slug": TAKEN[0]})
 
     run(UV, "run", "--quiet", "poe", "check", cwd=project)
-
-
-@pytest.mark.parametrize(
-    ("version", "refused"),
-    [("1.7.3", True), ("2.1.1", True), ("2.2.0", False), ("2.10", False), ("10.0.dev1", False)],
-)
-def test_old_cookiecutter(version: str, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 4: one that renders another service is refused by its version."""
-    monkeypatch.setattr("importlib.metadata.version", lambda _: version)
-    said = by_hook("project_slug", "acme-mail")
-    assert said == (
-        f"cookiecutter {version} is too old, use 2.2 or newer: `uvx cookiecutter`."
-        if refused
-        else ""
-    )

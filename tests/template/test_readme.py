@@ -38,7 +38,7 @@ WRONG, RIGHT = 'Post "Office"', "Post Office"
 
 
 def shown(readme: str, tool: str) -> str:
-    """Turn a transcript in the README into a pattern: any numbers and home, any lines where it has `...`."""
+    """Turn a transcript in the README into a pattern: any numbers and home, any lines for `...`."""
     [block] = re.findall(rf"^```text\n(\$ [^\n]*{tool} .*?)^```", readme, re.DOTALL | re.MULTILINE)
     pattern = re.escape(block).replace("\\\n", "\n")
     pattern = pattern.replace("/home/you", r"\S+")

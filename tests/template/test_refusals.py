@@ -6,6 +6,7 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ def by_hook(question: str, value: str) -> str:
     answers = DEFAULTS | {question: value}
     code = FOR_COOKIECUTTER.from_string(HOOK).render(cookiecutter=answers | {"_rules": RULES})
     try:
-        exec(compile(code, "pre_gen_project.py", "exec"), {})  # noqa: S102  as cookiecutter does
+        # Where no project is, as this repository has one: the hook refuses to overwrite it.
+        with tempfile.TemporaryDirectory() as empty, chdir(empty):
+            exec(compile(code, "pre_gen_project.py", "exec"), {})  # noqa: S102  cookiecutter does
     except SystemExit as problem:
         return str(problem.code).removeprefix(f"{question} ")
     return ""
@@ -169,3 +172,18 @@ def test_accepted_answers_bake(examples: int, template: Path) -> None:
         bakes_alike(template, answers)
 
     accept()
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"),
+    [("1.7.3", True), ("2.1.1", True), ("2.2.0", False), ("2.10", False), ("10.0.dev1", False)],
+)
+def test_old_cookiecutter(version: str, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 4: one that renders another service is refused by its version."""
+    monkeypatch.setattr("importlib.metadata.version", lambda _: version)
+    said = by_hook("project_slug", "acme-mail")
+    assert said == (
+        f"cookiecutter {version} is too old, use 2.2 or newer: `uvx cookiecutter`."
+        if refused
+        else ""
+    )
