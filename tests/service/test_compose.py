@@ -305,12 +305,12 @@ def test_image(
         "--rm",
         "--read-only",
         "--tmpfs",
-        "/tmp",
+        "/tmp",  # noqa: S108  in the container
         "--volume",
         "/service/data",
         *environment,
         tag,
-    )  # noqa: S108  in the container
+    )
     try:
         docker(*build, cwd=project)
         first = image(tag)

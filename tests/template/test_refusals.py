@@ -85,8 +85,9 @@ def by_hook(question: str, value: str) -> str:
     answers = DEFAULTS | {question: value}
     code = FOR_COOKIECUTTER.from_string(HOOK).render(cookiecutter=answers | {"_rules": RULES})
     try:
-        with tempfile.TemporaryDirectory() as folder, chdir(folder):
-            exec(compile(code, "pre_gen_project.py", "exec"), {})  # noqa: S102  as cookiecutter does
+        # Where no project is, as this repository has one: the hook refuses to overwrite it.
+        with tempfile.TemporaryDirectory() as empty, chdir(empty):
+            exec(compile(code, "pre_gen_project.py", "exec"), {})  # noqa: S102  cookiecutter does
     except SystemExit as problem:
         return str(problem.code).removeprefix(f"{question} ")
     return ""
