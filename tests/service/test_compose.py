@@ -305,12 +305,12 @@ def test_image(
         "--rm",
         "--read-only",
         "--tmpfs",
-        "/tmp",
+        "/tmp",  # noqa: S108  in the container
         "--volume",
         "/service/data",
         *environment,
         tag,
-    )  # noqa: S108  in the container
+    )
     try:
         docker(*build, cwd=project)
         first = image(tag)
@@ -325,10 +325,11 @@ def test_image(
 
         with (project / "app/text.py").open("a") as changed:
             changed.write("\n")
+        docker("image", "tag", tag, f"{tag}:first")  # or it would be left without a name
         docker(*build, cwd=project)
         layers = [found["RootFS"]["Layers"] for found in (first, image(tag))]
         same = [old == new for old, new in zip(*layers, strict=True)]
         assert same[:-3] == [True] * (len(same) - 3)
         assert not same[-3]
     finally:
-        docker("image", "rm", "--force", tag)
+        docker("image", "rm", "--force", tag, f"{tag}:first")
