@@ -325,10 +325,11 @@ def test_image(
 
         with (project / "app/text.py").open("a") as changed:
             changed.write("\n")
+        docker("image", "tag", tag, f"{tag}:first")  # or it would be left without a name
         docker(*build, cwd=project)
         layers = [found["RootFS"]["Layers"] for found in (first, image(tag))]
         same = [old == new for old, new in zip(*layers, strict=True)]
         assert same[:-3] == [True] * (len(same) - 3)
         assert not same[-3]
     finally:
-        docker("image", "rm", "--force", tag)
+        docker("image", "rm", "--force", tag, f"{tag}:first")
