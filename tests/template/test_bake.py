@@ -36,6 +36,7 @@ FOOTPRINT = {
     "docs/queue.md",
     "migrations/versions/queue_0001.py",
     "pyproject.toml",
+    "tests/mail/test_client.py",
     "tests/test_settings.py",
 }
 QUEUES = {"arq": ("arq", "redis", "valkey"), "celery": ("celery", "kombu", "rabbitmq", "amqp")}
