@@ -31,7 +31,7 @@ async def test_welcome(service: AsyncClient, sent: Sent) -> None:
     """201 with PostStack's id; the same address, in any case, is the same user and mail."""
     response = await service.post("/signup", json=SIGNUP)
     await service.post("/signup", json={"email": "ADA@example.com", "name": "Eve"})
-    await service.post("/signup", json={"email": "bob@example.com", "name": "Xanthippe 李, Jr. <b>"})
+    await service.post("/signup", json={"email": "bob@example.com", "name": "Zenobia 李, Jr. <b>"})
 
     assert (response.status_code, response.json()) == (201, {"email_id": "em_1"})
     first, second, other = sent()
@@ -40,7 +40,7 @@ async def test_welcome(service: AsyncClient, sent: Sent) -> None:
     assert first["idempotency_key"].startswith("welcome:")
     assert other["idempotency_key"] != first["idempotency_key"]
     # Nothing that a stranger typed is in the mail.
-    assert not [word for word in ("Ada", "Eve", "Xanthippe", "Jr.") if word in str([first, other])]
+    assert not [word for word in ("Ada", "Eve", "Zenobia", "Jr.") if word in str([first, other])]
 
 
 @pytest.mark.parametrize(
