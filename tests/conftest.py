@@ -2,15 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from harness.bakery import UV, Baker, bake, copy_template, find_python, run
 from harness.brokers import PROGRAMS, Broker, Brokers, running_broker
 from harness.cells import ANSWERS, Cell
+from harness.chromium import chromium, find_chromium
 from harness.lock import once
 from harness.releases import NONE_YET
 
@@ -36,6 +38,33 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this run see, and no other run."""
     root = tmp_path_factory.getbasetemp()
     return root.parent if root.name.startswith("popen-") else root
+
+
+@pytest.fixture(scope="session")
+def node_modules(shared: Path) -> Callable[[str], Path]:
+    """Install a package of npm once, such as `mermaid@11.17.2`; return its `node_modules`."""
+
+    def get(package: str) -> Path:
+        if shutil.which("npm") is None:
+            pytest.skip(f"no npm here, which brings {package}: install Node.js")
+        folder = shared / package
+        with once(folder) as first:
+            if first:
+                folder.mkdir()
+                run("npm", "install", "--silent", package, cwd=folder)
+        return folder / "node_modules"
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for a module's tests, each of which opens a window of its own."""
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium here: `apt install chromium`, or name one in $CHROMIUM")
+    with chromium(executable) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,14 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect
 
-from harness.bakery import UV, Baker, run
-from harness.chromium import chromium, find_chromium
+from harness.bakery import UV, Baker
 from harness.ports import free_port
 from harness.server import AUTHORIZED, running
 
@@ -26,16 +25,6 @@ ORDER = {
     "lines": [{"description": "Tea", "amount": "7.50"}],
     "total": "7.50",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser; each test has a window with a profile of its own."""
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip("no Chromium here: `apt install chromium`, or name one in $CHROMIUM")
-    with chromium(executable) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -359,11 +348,9 @@ def test_phone(service: str, page: Page, width: int) -> None:
     assert overflow() <= 0
 
 
-def test_docs(service: str, browser: Browser, tmp_path: Path) -> None:
+def test_docs(service: str, browser: Browser, node_modules: Callable[[str], Path]) -> None:
     """The API's page works under its policy: authorize, try a route, get its answer."""
-    if shutil.which("npm") is None:
-        pytest.skip("no npm here, which brings Swagger UI: install Node.js")
-    run("npm", "install", "--silent", "swagger-ui-dist@5", cwd=tmp_path)
+    files = node_modules("swagger-ui-dist@5") / "swagger-ui-dist"
     page = browser.new_page(base_url=service)
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))
@@ -371,7 +358,7 @@ def test_docs(service: str, browser: Browser, tmp_path: Path) -> None:
 
     def cdn(route: Route) -> None:
         name = route.request.url.rpartition("/")[2]
-        route.fulfill(path=tmp_path / "node_modules/swagger-ui-dist" / name)
+        route.fulfill(path=files / name)
 
     page.route("https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/*", cdn)
     page.goto("/docs")

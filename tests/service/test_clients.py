@@ -2,8 +2,7 @@
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +11,6 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from harness.bakery import REPOSITORY, SERVICE, UV, Baker, run
-from harness.chromium import chromium, find_chromium
-from harness.lock import once
 
 CLIENTS = ("gmail.*", "outlook.*", "apple-mail.*", "yahoo.*")
 WITHOUT_STYLES = (
@@ -131,16 +128,6 @@ def emails(installed: Baker, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return dict(zip(EMAILS, render(project, folder, *samples), strict=True))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all emails."""
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip("no Chromium here: `apt install chromium`, or name one in $CHROMIUM")
-    with chromium(executable) as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page as wide as a small phone, which nothing may ask for anything."""
@@ -150,19 +137,6 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     assert requests == []
     page.close()
-
-
-@pytest.fixture(scope="session")
-def caniemail(shared: Path) -> Path:
-    """The folder in which Node.js finds the checker, with its data of what clients know."""
-    if shutil.which("npm") is None:
-        pytest.skip("no npm here, which brings caniemail: install Node.js")
-    folder = shared / "caniemail"
-    with once(folder) as first:
-        if first:
-            folder.mkdir()
-            run("npm", "install", "--silent", "caniemail@2.0.2", cwd=folder)
-    return folder
 
 
 def words(text: str) -> list[str]:
@@ -176,14 +150,16 @@ def excused(feature: str, client: str) -> bool:
     return any(fnmatch(client, pattern) for pattern in clients.split())
 
 
-def test_clients(emails: dict[str, Rendered], caniemail: Path, tmp_path: Path) -> None:
+def test_clients(
+    emails: dict[str, Rendered], node_modules: Callable[[str], Path], tmp_path: Path
+) -> None:
     """The clients that people use know all that the emails need, but for what has a reason."""
     node = ("node", "--input-type=module", "-e", CHECK, json.dumps(CLIENTS))
-    errors = set()
+    folder, errors = node_modules("caniemail@2.0.2").parent, set()
     for email in emails.values():
         path = tmp_path / "body.html"
         path.write_text(email.html, "utf-8")
-        errors |= set(map(tuple, json.loads(run(*node, str(path), cwd=caniemail))))
+        errors |= set(map(tuple, json.loads(run(*node, str(path), cwd=folder))))
 
     assert [error for error in sorted(errors) if not excused(*error)] == []
     assert {feature for feature, _ in errors} == set(EXCEPTIONS)

@@ -274,7 +274,7 @@ def stop_while_sending(service: Deployment) -> float:
                 [order.result() for order in orders]
             start = time.monotonic()
             down = callers.submit(service.compose, "down")
-            time.sleep(1)
+            time.sleep(1)  # so that SIGTERM comes while PostStack holds its answers back
         down.result()
         [order.result() for order in orders]
     return time.monotonic() - start

@@ -3,18 +3,17 @@
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from harness.bakery import PATH, UV, Baker, run, tree
 from harness.brokers import Brokers
 from harness.cells import BACKEND, EACH_BACKEND
-from harness.chromium import chromium, find_chromium
-from harness.lock import once
 from harness.ports import free_port
 from harness.server import running
 
@@ -139,33 +138,20 @@ def test_one_example_goes(example: str, installed: Baker, tmp_path: Path) -> Non
     assert mentions(project, paths(example)) <= {"docs/make-it-yours.md"}
 
 
-@pytest.fixture(scope="session")
-def mermaid(shared: Path) -> Path:
-    """Mermaid, as GitHub uses it to draw."""
-    if shutil.which("npm") is None:
-        pytest.skip("no npm here, which brings Mermaid: install Node.js")
-    folder = shared / "mermaid"
-    with once(folder) as first:
-        if first:
-            folder.mkdir()
-            run("npm", "install", "--silent", "mermaid@11.17.2", cwd=folder)
-    return folder / "node_modules/mermaid/dist/mermaid.min.js"
-
-
 @BACKEND
-def test_diagram(backend: str, baked: Baker, mermaid: Path) -> None:
+def test_diagram(
+    backend: str, baked: Baker, browser: Browser, node_modules: Callable[[str], Path]
+) -> None:
     """The picture of the message's path can be drawn, and names files that exist."""
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip("no Chromium here: `apt install chromium`, or name one in $CHROMIUM")
     project = baked("cookiecutter", backend)
     text = (project / "docs/architecture.md").read_text()
     [diagram] = re.findall(r"^```mermaid\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
-    with chromium(executable) as browser:
-        page = browser.new_page()
-        page.add_script_tag(path=str(mermaid))
-        drawn = page.evaluate("(code) => mermaid.render('path', code)", diagram)["svg"]
+    script = node_modules("mermaid@11.17.2") / "mermaid/dist/mermaid.min.js"
+    page = browser.new_page()
+    page.add_script_tag(path=str(script))
+    drawn = page.evaluate("(code) => mermaid.render('path', code)", diagram)["svg"]
+    page.close()
 
     assert drawn.startswith("<svg")
     assert "PostStack" in drawn
