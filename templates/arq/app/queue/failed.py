@@ -19,7 +19,7 @@ from app.settings import Settings, load_settings
 from app.text import printable
 
 UNREADABLE: dict[str, Any] = {"message": None, "reason": "unreadable", "attempts": "unknown"}
-"""What stands for an entry that is none of ours."""
+"""What stands for an entry that the worker has not written."""
 
 
 async def entries(queue: Queue) -> AsyncIterator[tuple[str, dict[str, Any]]]:
@@ -27,7 +27,7 @@ async def entries(queue: Queue) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     async for key, raw in queue.redis.hscan_iter(queue.failed_key):
         try:
             entry = UNREADABLE | json.loads(raw)
-        except (TypeError, ValueError, RecursionError):  # not of ours
+        except (TypeError, ValueError, RecursionError):
             entry = UNREADABLE
         yield key.decode(errors="backslashreplace"), entry
 

@@ -196,7 +196,7 @@ class Worker(arq.Worker):
             "attempts": 0,
         }
         async with self.pool.pipeline(transaction=True) as pipe:
-            pipe.hset(f"{self.queue_name}:failed", key, json.dumps(entry))
+            pipe.hset(Queue(self.pool, self.queue_name).failed_key, key, json.dumps(entry))
             pipe.zrem(self.queue_name, job_id)
             pipe.delete(stored)
             await pipe.execute()
