@@ -27,18 +27,22 @@ class ReceiptResponse(BaseModel):
     )
 
 
-def receipt(order: Order, *, attach: bool = False) -> Email:
-    """Confirm an order, once in 72 hours however often it is posted."""
-    file = Attachment(
+def order_file(order: Order) -> Attachment:
+    """Write an order to a file."""
+    return Attachment(
         filename=f"order-{order.order_id}.txt",
         content_type="text/plain; charset=utf-8",
         content=order.as_text().encode(),
     )
+
+
+def receipt(order: Order, *, attach: bool = False) -> Email:
+    """Confirm an order, once in 72 hours however often it is posted."""
     return Email(
         template="examples/receipts/receipt",
         recipient=order.recipient,
         idempotency_key=f"receipt:{order.order_id}",
-        attachments=(file,) if attach else (),
+        attachments=(order_file(order),) if attach else (),
         context={"order": order},
     )
 
