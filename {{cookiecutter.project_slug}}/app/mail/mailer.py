@@ -60,9 +60,8 @@ class Mailer:
 
         Raises `TransientError` while the backlog is full.
         """
-        message = self._message(mail)
         self.backlog.check()
-        self.background_tasks.add_task(self._send_and_log, message)
+        self.background_tasks.add_task(self._send_and_log, self._message(mail))
 
     async def enqueue(self, mail: Email | Message) -> None:
         """Return once the mail is durably queued; without a queue, once PostStack has accepted it.
